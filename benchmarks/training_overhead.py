@@ -1,0 +1,245 @@
+"""What the training loop costs beside a bare loop: CPU time per step, on one thread.
+
+    python benchmarks/training_overhead.py --data-dir DATA [--pairs 200] [--json FILE]
+
+Baseline: a bare loop in the same process, on the same network object and initial weights, with the
+same optimizer options, memory format and threads; resident float tensors, `randperm` and a gather
+for each batch, no metrics. Against it, `fit`'s own session with progress (to a terminal),
+metrics, the non-finite guard and checkpoints on. Blocks of steps of the two alternate; a pair's
+ratio is taken within the pair, and the median over the pairs is reported.
+
+What happens once in a while falls into few blocks and would vanish in a median: the writing of a
+checkpoint (every 30 s) and the end of an epoch are timed on their own and added to each step in
+proportion. Wall time is printed too. Without MNIST at hand random images of its shape are used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from layerwright.training import network_state
+from layerwright.training.assembly import Assembly, assemble
+from layerwright.training.default_recipes import default_recipe
+from layerwright.training.optimizers import build_optimizer
+from layerwright.training.parameter_groups import parameter_groups
+from layerwright.training.run_config import describe_run
+from layerwright.training.run_folder import RunFolder
+from layerwright.training.session import Session
+
+BATCH_SIZE = 64
+CHECKPOINT_INTERVAL_S = 30.0
+LIMITS = {"ratio": 1.02, "absolute_us": 50.0}
+
+
+@dataclass
+class Timing:
+    """Seconds per step of one block."""
+
+    cpu: float
+    wall: float
+
+
+def timed(block: Callable[[], int]) -> Timing:
+    """Run a block and divide its time by the steps that it took."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    steps = block()
+    return Timing((time.process_time() - cpu) / steps, (time.perf_counter() - wall) / steps)
+
+
+class BareLoop:
+    """The baseline: what a person would write, without a word too much."""
+
+    def __init__(self, assembly: Assembly, images: Tensor, labels: Tensor) -> None:
+        self.network = assembly.network
+        self.images, self.labels = images, labels
+        recipe = assembly.recipe
+        self.optimizer = build_optimizer(
+            recipe.optimizer,
+            parameter_groups(self.network, recipe.weight_decay),
+            lr=recipe.lr,
+            device=torch.device("cpu"),
+            **recipe.optimizer_options,
+        )
+        self.batches = self._indices()
+
+    def _indices(self) -> Iterator[Tensor]:
+        while True:
+            order = torch.randperm(len(self.images))
+            yield from order.split(BATCH_SIZE)
+
+    def run(self, num_steps: int) -> int:
+        network, optimizer, images, labels = self.network, self.optimizer, self.images, self.labels
+        for _ in range(num_steps):
+            index = next(self.batches)
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(network(images[index]), labels[index])
+            loss.backward()
+            optimizer.step()
+        return num_steps
+
+
+class FitLoop:
+    """`fit`'s session, in blocks of steps: its own loop with its own housekeeping."""
+
+    def __init__(self, assembly: Assembly, folder: RunFolder) -> None:
+        terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
+        self.session = Session(assembly, folder, terminal)
+        self.steps = assembly.steps
+        self.assembly = assembly
+        self.batches = assembly.train_batches.epoch(0)
+        self.end = 0
+        self.session._save()  # noqa: SLF001
+        self.session.progress.start_epoch(0)
+
+    def run(self, num_steps: int) -> int:
+        before = self.steps.step
+        self.end = before + num_steps
+        while self.steps.step < self.end:
+            self.steps.run(self.batches, due_at=self._due_at, on_due=self._on_due)
+            if self.steps.step < self.end:  # the epoch is over; its end is timed on its own
+                self.steps.start_epoch(self.steps.epoch + 1)
+                self.batches = self.assembly.train_batches.epoch(self.steps.epoch)
+        return self.steps.step - before
+
+    def _due_at(self) -> tuple[float, int]:
+        due_time, due_step = self.session._due_at()  # noqa: SLF001
+        return due_time, min(due_step, self.end)
+
+    def _on_due(self) -> bool:
+        return self.session._on_due() and self.steps.step < self.end  # noqa: SLF001
+
+
+def measure(network: str, data_dir: str | None, pairs: int, block_steps: int) -> dict[str, Any]:
+    """Interleave blocks of both loops for one network; all times in microseconds per step."""
+    images, labels = mnist(data_dir)
+    recipe = default_recipe(network, "mnist").changed(
+        data=(images, labels) if data_dir is None else "mnist",
+        data_dir=data_dir,
+        validation=0.0,
+        batch_size=BATCH_SIZE,
+        schedule="constant",
+        epochs=10**6,
+        device="cpu",
+        metrics=("accuracy",),
+        checkpoint_every=f"{CHECKPOINT_INTERVAL_S:g}s",
+    )
+    assembly = assemble(recipe)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = RunFolder.create(Path(scratch) / "run", describe_run(assembly))
+        bare, fit = BareLoop(assembly, images, labels), FitLoop(assembly, folder)
+        initial = network_state.capture(assembly.network)
+        ratios, wall_ratios, bares, fits = [], [], [], []
+        for pair in range(pairs + 2):
+            first, second = (bare, fit) if pair % 2 else (fit, bare)
+            results: dict[int, Timing] = {}
+            for loop in (first, second):
+                network_state.restore(assembly.network, initial)
+                results[id(loop)] = timed(lambda loop=loop: loop.run(block_steps))  # type: ignore[misc]
+            if pair < 2:  # warm-up
+                continue
+            a, b = results[id(bare)], results[id(fit)]
+            ratios.append(b.cpu / a.cpu)
+            wall_ratios.append(b.wall / a.wall)
+            bares.append(a.cpu * 1e6)
+            fits.append(b.cpu * 1e6)
+        network_state.restore(assembly.network, initial)
+        save_us = statistics.median(
+            timed(lambda: fit.session._save() or 1).cpu * 1e6 for _ in range(9)  # noqa: SLF001
+        )
+        epoch_end_us = statistics.median(
+            timed(lambda: fit.session._end_epoch(1.0) or 1).cpu * 1e6 for _ in range(9)  # noqa: SLF001
+        )
+        folder.close()
+    steps_per_epoch = -(-len(images) // BATCH_SIZE)
+    bare_us = statistics.median(bares)
+    rare_us = save_us * bare_us / (CHECKPOINT_INTERVAL_S * 1e6) + epoch_end_us / steps_per_epoch
+    ratio = statistics.median(ratios) + rare_us / bare_us
+    return {
+        "network": network,
+        "pairs": pairs,
+        "steps_per_block": block_steps,
+        "bare_us": bare_us,
+        "fit_us": statistics.median(fits) + rare_us,
+        "cpu_ratio": ratio,
+        "cpu_ratio_quartiles": statistics.quantiles(ratios, n=4),
+        "wall_ratio": statistics.median(wall_ratios),
+        "checkpoint_us": save_us,
+        "epoch_end_us": epoch_end_us,
+        "rare_us_per_step": rare_us,
+        "overhead_us": bare_us * (ratio - 1),
+    }
+
+
+def mnist(data_dir: str | None) -> tuple[Tensor, Tensor]:
+    """Normalised training images, `(N, 1, 28, 28)` float32, and labels; random ones without data."""
+    if data_dir is None:
+        generator = torch.Generator().manual_seed(0)
+        labels = torch.randint(0, 10, (60_000,), generator=generator)
+        return torch.randn(60_000, 1, 28, 28, generator=generator), labels
+    from layerwright.data.catalog import load_data  # noqa: PLC0415
+    from layerwright.data.splits import TensorSplit  # noqa: PLC0415
+
+    split = load_data("mnist", data_dir=data_dir, validation=0.0).train
+    if not isinstance(split, TensorSplit) or split.normalization is None:
+        raise SystemExit("mnist was expected in memory, with a normalisation")
+    return split.normalization.apply(split.inputs[0]), split.targets
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data-dir", default=os.environ.get("LAYERWRIGHT_DATA_DIR"))
+    parser.add_argument("--pairs", type=int, default=200)
+    parser.add_argument("--networks", nargs="*", default=["simplenet", "customnet"])
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--no-peers", action="store_true", help="leave the other trainers out")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    blocks = {"simplenet": 100, "customnet": 12}
+    rows = [
+        measure(name, arguments.data_dir, arguments.pairs, blocks.get(name, 12))
+        for name in arguments.networks
+    ]
+    table = Table(title=f"CPU time per step, batch {BATCH_SIZE}, one thread, against a bare loop")
+    for column in ("network", "bare us", "fit us", "ratio", "quartiles", "wall ratio", "within"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        low, _, high = row["cpu_ratio_quartiles"]
+        within = row["cpu_ratio"] <= LIMITS["ratio"] and row["overhead_us"] <= LIMITS["absolute_us"]
+        table.add_row(
+            row["network"],
+            f"{row['bare_us']:.0f}",
+            f"{row['fit_us']:.0f}",
+            f"{row['cpu_ratio']:.3f}",
+            f"{low:.3f}-{high:.3f}",
+            f"{row['wall_ratio']:.3f}",
+            "yes" if within else "no",
+        )
+    Console().print(table)
+    for row in rows:
+        print(
+            f"{row['network']}: a checkpoint costs {row['checkpoint_us'] / 1e3:.1f} ms of CPU, "
+            f"the end of an epoch {row['epoch_end_us'] / 1e3:.2f} ms; "
+            f"together {row['rare_us_per_step']:.2f} us a step, included above"
+        )
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"torch": torch.__version__, "rows": rows}, indent=1))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""Build custom PyTorch layers, modules and networks, and know that they are right.
+
+The public names are resolved at first use, so that importing layerwright imports nothing heavy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from layerwright.initialization.recipes import initialize as initialize
+    from layerwright.training.evaluate import evaluate as evaluate
+    from layerwright.training.fit import fit as fit
+    from layerwright.training.predict import predict as predict
+    from layerwright.training.recipe import Recipe as Recipe
+    from layerwright.training.resume import resume as resume
+    from layerwright.training.run import Run as Run
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Recipe": "layerwright.training.recipe",
+    "Run": "layerwright.training.run",
+    "evaluate": "layerwright.training.evaluate",
+    "fit": "layerwright.training.fit",
+    "initialize": "layerwright.initialization.recipes",
+    "predict": "layerwright.training.predict",
+    "resume": "layerwright.training.resume",
+}
+
+__all__ = ["Recipe", "Run", "evaluate", "fit", "initialize", "predict", "resume"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,100 @@
+"""`layerwright predict`: what a trained network says of files."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from layerwright.cli.named_objects import named_object
+from layerwright.cli.output import print_json
+from layerwright.errors import OptionError, ShapeError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from layerwright.training.predict import Prediction
+
+
+def predict(
+    run: Path,
+    /,
+    *files: Path,
+    network: str | None = None,
+    batch_size: int | None = None,
+    device: str = "auto",
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Print the likeliest class and its probability for each file.
+
+    Images are brought to the channels and size of the training data. An array file holds one
+    sample or several; each gets a line. For regression the network's values are printed.
+
+    Args:
+        run: the run's folder.
+        files: images, or arrays saved as .npy or .npz.
+        network: your own network, file.py:Net, if the run trained one.
+        batch_size: samples per forward pass.
+        device: auto, cpu, cuda, cuda:1, mps.
+        as_json: print one JSON object.
+    """
+    if not files:
+        raise OptionError("predict expected files, received none. Fix: name images or .npy files.")
+    import torch
+
+    from layerwright.training.input_files import read_file
+    from layerwright.training.predict import predict as predict_run
+    from layerwright.training.run_folder import read_config
+
+    facts = read_config(run)["data"]
+    parts = [read_file(file, facts) for file in files]
+    _check_alike(files, parts)
+    prediction = predict_run(
+        run,
+        torch.cat(parts),
+        network=None if network is None else named_object(network),
+        device=device,
+        **({} if batch_size is None else {"batch_size": batch_size}),
+    )
+    names = [
+        str(file) if len(part) == 1 else f"{file}[{index}]"
+        for file, part in zip(files, parts, strict=True)
+        for index in range(len(part))
+    ]
+    rows = list(_rows(names, prediction))
+    if as_json:
+        print_json({"run_dir": run, "predictions": rows})
+        return 0
+    width = max(map(len, names), default=0)
+    for row in rows:
+        if "class" in row:
+            print(f"{row['sample']:<{width}}  {row['class']}  {100 * row['probability']:.2f} %")
+        else:
+            print(f"{row['sample']:<{width}}  {row['output']}")
+    return 0
+
+
+def _rows(names: list[str], prediction: "Prediction") -> Iterator[dict[str, Any]]:
+    """Give one row a sample: its class and that class's probability, or the output itself."""
+    import torch
+
+    if prediction.classes is None or prediction.probabilities is None:
+        for name, output in zip(names, prediction.outputs, strict=True):
+            yield {"sample": name, "output": output.tolist()}
+        return
+    chances = prediction.probabilities
+    if chances.dim() == 1:  # binary: the probability of class 1 alone
+        chances = torch.stack([1 - chances, chances], dim=1)
+    likeliest = chances.max(dim=1).values
+    labels = prediction.labels()
+    for name, label, chance in zip(names, labels, likeliest.tolist(), strict=True):
+        yield {"sample": name, "class": label, "probability": chance}
+
+
+def _check_alike(files: tuple[Path, ...], parts: "list[Tensor]") -> None:
+    for file, part in zip(files, parts, strict=True):
+        if part.shape[1:] != parts[0].shape[1:]:
+            raise ShapeError(
+                f"predict expected samples of one shape, received {tuple(parts[0].shape[1:])} in "
+                f"{files[0]} and {tuple(part.shape[1:])} in {file}. Fix: predict them apart."
+            )

@@ -1,0 +1,120 @@
+"""The options of `layerwright train`: one for each field of a Recipe."""
+
+import ast
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from layerwright.cli.named_objects import named_data, named_object
+from layerwright.errors import OptionError
+
+Repeated = Annotated[tuple[str, ...] | None, Parameter(negative=())]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeOptions:
+    """What a person said on the command line; None means nothing, so that the recipe decides.
+
+    Args:
+        network: built-in network, or file.py:Net.
+        network_options: name=value, an argument of the network's constructor; repeatable.
+        data: built-in data set, folder of images with one subfolder a class, or file.py:name.
+        data_dir: folder with local copies of the built-in data sets.
+        validation: share of the training split that is held out for validation, such as 0.1.
+        limit: use only this many training samples.
+        augment: crop or flip, applied to each training batch; repeatable.
+        workers: processes that load data which does not fit in memory.
+        loss: built-in loss, or file.py:name.
+        metrics: built-in metric, or file.py:name; repeatable.
+        epochs: passes over the training split.
+        batch_size: samples per forward pass.
+        accumulate: forward passes per optimizer step.
+        optimizer: built-in optimizer, or file.py:name.
+        optimizer_options: name=value, a further argument of the optimizer; repeatable.
+        lr: learning rate, at its peak where the schedule changes it.
+        schedule: built-in schedule, or file.py:name.
+        weight_decay: L2 strength; weights decay, while biases, gains and embeddings do not.
+        init: built-in initialisation recipe, or file.py:name.
+        clip_norm: largest total gradient norm.
+        patience: stop after this many epochs without improvement on validation.
+        monitor: validation metric that selects the best checkpoint.
+        precision: float32, bfloat16 or float16.
+        compile: run the network through torch.compile.
+        device: auto, cpu, cuda, cuda:1, mps.
+        seed: decides initial weights, data order, dropout and augmentation.
+        checkpoint_every: seconds such as 30s, or steps such as 200steps.
+        nan_guard: stop before a non-finite loss or gradient reaches the weights.
+        tensorboard: write TensorBoard events into the run folder.
+    """
+
+    network: str | None = None
+    network_options: Annotated[Repeated, Parameter(name="--network-option")] = None
+    data: str | None = None
+    data_dir: Path | None = None
+    validation: float | None = None
+    limit: int | None = None
+    augment: Repeated = None
+    workers: int | None = None
+    loss: str | None = None
+    metrics: Annotated[Repeated, Parameter(name="--metric")] = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    accumulate: int | None = None
+    optimizer: str | None = None
+    optimizer_options: Annotated[Repeated, Parameter(name="--optimizer-option")] = None
+    lr: float | None = None
+    schedule: str | None = None
+    weight_decay: float | None = None
+    init: str | None = None
+    clip_norm: float | None = None
+    patience: int | None = None
+    monitor: str | None = None
+    precision: str | None = None
+    compile: bool | None = None
+    device: str | None = None
+    seed: int | None = None
+    checkpoint_every: str | None = None
+    nan_guard: bool | None = None
+    tensorboard: bool | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Return the fields of a Recipe that were given, with what "file.py:name" names loaded.
+
+        Raises:
+            OptionError: a name=value pair is none.
+            TargetError: a "file.py:name" leads nowhere.
+        """
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        given = {name: value for name, value in values.items() if value is not None}
+        for name in ("network", "loss", "optimizer", "schedule", "init"):
+            if name in given:
+                given[name] = named_object(given[name])
+        if "metrics" in given:
+            given["metrics"] = tuple(named_object(metric) for metric in given["metrics"])
+        if "data" in given:
+            given["data"] = named_data(given["data"])
+        if "data_dir" in given:
+            given["data_dir"] = str(given["data_dir"].resolve())  # a resume may start elsewhere
+        for name in ("network_options", "optimizer_options"):
+            if name in given:
+                flag = "--" + name.removesuffix("s").replace("_", "-")
+                given[name] = dict(read_pair(flag, text) for text in given[name])
+        return given
+
+
+def read_pair(flag: str, text: str) -> tuple[str, Any]:
+    """Read "name=value"; the value is a Python literal, or else the text itself.
+
+    Raises:
+        OptionError: there is no "=", or no Python name before it.
+    """
+    name, equals, value = text.partition("=")
+    name = name.strip().replace("-", "_")
+    if not equals or not name.isidentifier():
+        raise OptionError(f"{flag} expected name=value, received {text!r}. Fix: {flag} hidden=64")
+    try:
+        return name, ast.literal_eval(value.strip())
+    except (ValueError, SyntaxError):
+        return name, value

@@ -1,0 +1,1 @@
+"""Initialisation: recipes for the values that a network starts from."""

@@ -1,0 +1,1 @@
+"""Custom layers, one file each, in a folder for each family."""

@@ -1,0 +1,1 @@
+"""Activation functions, each with a hand-written backward."""

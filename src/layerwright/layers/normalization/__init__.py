@@ -1,0 +1,1 @@
+"""Layers that normalise what passes through them."""

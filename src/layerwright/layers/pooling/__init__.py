@@ -1,0 +1,1 @@
+"""Layers that summarise the windows or blocks of a map."""

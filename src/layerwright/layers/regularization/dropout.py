@@ -1,0 +1,60 @@
+"""Dropout."""
+
+import torch
+from torch import Tensor, nn
+
+from layerwright.errors import OptionError
+
+
+class Dropout(nn.Module):
+    r"""Set each value to zero with probability p, in training only.
+
+    $$ y = \frac{m \odot x}{1 - p}, \qquad m \sim \operatorname{Bernoulli}(1 - p)
+       \text{ independently for each value} $$
+
+    The division keeps the expected value, so that eval mode is the identity: there the input
+    itself is returned. With p = 0 it is returned in training too; with p = 1 all is zero.
+
+    Random numbers come from torch's default generator of the device of `x`. A forward pass in
+    training with p > 0 makes exactly one draw from it, one `bernoulli_` over a tensor shaped like
+    `x`; every other pass makes none. Whoever restores that generator's state therefore repeats the
+    masks exactly.
+
+    | tensor      | shape | note                                     |
+    | ----------- | ----- | ---------------------------------------- |
+    | `x`, output | any   | floating point; output keeps dtype, device |
+
+    Args:
+        p: the probability that a value is set to zero, in [0, 1].
+
+    Raises:
+        OptionError: p lies outside [0, 1].
+
+    Example:
+        >>> Dropout(0.5).eval()(torch.ones(3))
+        tensor([1., 1., 1.])
+
+    Reference:
+        Srivastava et al. (2014), "Dropout: a simple way to prevent neural networks from
+        overfitting", JMLR 15. The scaling is in training ("inverted dropout").
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise OptionError(f"Dropout expected p to be a probability in [0, 1], received {p!r}.")
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop values of `x`, of any shape, in training; return `x` in eval."""
+        if not self.training or self.p == 0:
+            return x
+        keep = 1 - self.p
+        mask = torch.empty_like(x).bernoulli_(keep)
+        if keep:  # with p = 1 nothing is kept, so nothing needs scaling
+            mask.div_(keep)
+        return x * mask
+
+    def extra_repr(self) -> str:
+        """Arguments shown by `print(layer)`."""
+        return f"p={self.p}"

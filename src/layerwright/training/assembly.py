@@ -1,0 +1,258 @@
+"""From a recipe to the parts of a run: network, data, loss, optimizer and the loop over them."""
+
+import copy
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from layerwright.data.batches import Batches, make_batches
+from layerwright.data.catalog import load_data
+from layerwright.data.splits import Data
+from layerwright.errors import LayerwrightError, OptionError, ShapeError
+from layerwright.initialization.recipes import initialize
+from layerwright.targets import build_network, resolve_network
+from layerwright.training import network_state, random_state
+from layerwright.training.devices import autocast_for, resolve_device
+from layerwright.training.evaluation import evaluation_mode
+from layerwright.training.gradient_steps import GradientSteps
+from layerwright.training.losses import Loss, resolve_loss
+from layerwright.training.metrics import Metric, resolve_metrics
+from layerwright.training.optimizers import build_optimizer
+from layerwright.training.parameter_groups import parameter_groups
+from layerwright.training.recipe import Recipe
+from layerwright.training.schedules import resolve_schedule
+
+EVALUATION_BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The parts of one run, ready to start or to be put back to a checkpoint."""
+
+    recipe: Recipe
+    network: nn.Module
+    data: Data
+    loss: Loss
+    metrics: list[Metric]
+    monitor: tuple[str, bool]  # name, and whether higher is better
+    autocast: Callable[[], AbstractContextManager[Any]] | None
+    train_batches: Batches
+    validation_batches: Batches | None
+    test_batches: Batches | None
+    steps: GradientSteps
+
+    def all_batches(self) -> list[Batches]:
+        """The batches of the splits that there are."""
+        splits = (self.train_batches, self.validation_batches, self.test_batches)
+        return [batches for batches in splits if batches is not None]
+
+
+def assemble(recipe: Recipe) -> Assembly:
+    """Build everything that `recipe` names. Seeds the global random state.
+
+    Raises:
+        LayerwrightError: something is unknown or does not fit; the message says what.
+    """
+    device = resolve_device(recipe.device)
+    data = load_data(
+        recipe.data,
+        data_dir=recipe.data_dir,
+        validation=recipe.validation,
+        limit=recipe.limit,
+        batch_size=recipe.batch_size,
+    )
+    loss = resolve_loss(recipe.loss, data.task)
+    metrics = resolve_metrics(recipe.metrics, data.task, data.num_classes)
+    network, data = _fitting_network(recipe, data)
+    if recipe.init != "default":  # the default is what the constructor did, under the seed
+        initialize(network, recipe.init, generator=torch.Generator().manual_seed(recipe.seed))
+    network.to(device)
+    _check_fit(network, data, loss, device)
+    autocast = autocast_for(recipe.precision, device)
+    batches, validation, test = _batches(recipe, data, device)
+    groups = parameter_groups(network, recipe.weight_decay)
+    optimizer = build_optimizer(
+        recipe.optimizer, groups, lr=recipe.lr, device=device, **recipe.optimizer_options
+    )
+    random_state.seed_everything(recipe.seed)  # the same stream however the network was built
+    network.train()
+    steps = GradientSteps(
+        torch.compile(network) if recipe.compile else network,
+        [parameter for group in optimizer.param_groups for parameter in group["params"]],
+        loss.function,  # without the wrapper that words errors: the fit was checked above
+        optimizer,
+        factor=_factor(recipe, batches),
+        constant_lr=recipe.schedule == "constant",
+        accumulate=recipe.accumulate,
+        batch_size=batches.batch_size or recipe.batch_size,
+        num_samples=batches.num_samples,
+        clip_norm=recipe.clip_norm,
+        autocast=autocast,
+        guard=recipe.nan_guard,
+        deferred=device.type == "cuda",
+    )
+    return Assembly(
+        recipe,
+        network,
+        data,
+        loss,
+        metrics,
+        _monitor(recipe, metrics),
+        autocast,
+        batches,
+        validation,
+        test,
+        steps,
+    )
+
+
+def _fitting_network(recipe: Recipe, data: Data) -> tuple[nn.Module, Data]:
+    """Build the network, and scale small digits to the size that it wants."""
+    found = resolve_network(recipe.network)
+    wanted = getattr(found, "image_size", None)
+    if wanted and data.name == "digits":
+        data = data.with_image_size(wanted)
+    random_state.seed_everything(recipe.seed)
+    try:
+        network = _build(recipe, found, data)
+    except ShapeError:
+        if data.name != "digits" or wanted:
+            raise
+        data = data.with_image_size(28)
+        network = _build(recipe, found, data)
+    if data.name == "digits" and not wanted and _failure(network, data, None) is not None:
+        scaled = data.with_image_size(28)
+        if _failure(network, scaled, None) is None:
+            data = scaled
+    return network, data
+
+
+def _build(recipe: Recipe, found: Any, data: Data) -> nn.Module:
+    return build_network(
+        found,
+        input_shape=data.input_shape,
+        num_outputs=data.num_outputs,
+        options=dict(recipe.network_options),
+    )
+
+
+def _check_fit(network: nn.Module, data: Data, loss: Loss, device: torch.device) -> None:
+    """Try network and loss on two samples, so that a mismatch is said before training starts."""
+    error = _failure(network, data, loss, device)
+    if isinstance(error, LayerwrightError):
+        raise error
+    if error is not None:
+        raise ShapeError(
+            f"{type(network).__name__} does not fit the data {data.name!r}, whose samples have "
+            f"the shape {data.input_shape}: {str(error).splitlines()[0]} "
+            "Fix: change the network, or the data that is fed to it."
+        ) from error
+
+
+def _failure(
+    network: nn.Module, data: Data, loss: Loss | None, device: torch.device | None = None
+) -> Exception | None:
+    """What goes wrong on the first samples; nothing is trained, drawn or changed."""
+    if data.unreplayable is not None:  # its first batch cannot be had twice
+        return None
+    device = device or torch.device("cpu")
+    probe = make_batches(data.train, batch_size=2, shuffle=False, seed=0, device=device)
+    buffers = {name: value.clone() for name, value in network.named_buffers()}
+    try:
+        inputs, target = next(iter(probe.epoch(0)))
+        with evaluation_mode(network), torch.no_grad(), random_state.preserved():
+            output = network(*inputs)
+            if loss is not None:
+                loss(output, target)
+    except (RuntimeError, ValueError, TypeError, IndexError, LayerwrightError) as error:
+        return error
+    finally:
+        for name, value in network.named_buffers():
+            if name in buffers:
+                value.copy_(buffers[name])
+    return None
+
+
+def _batches(
+    recipe: Recipe, data: Data, device: torch.device
+) -> tuple[Batches, Batches | None, Batches | None]:
+    def evaluation(split: Any) -> Batches | None:
+        if split is None:
+            return None
+        size = max(recipe.batch_size, EVALUATION_BATCH_SIZE)
+        return make_batches(
+            split,
+            batch_size=size,
+            shuffle=False,
+            seed=recipe.seed,
+            device=device,
+            workers=recipe.workers,
+        )
+
+    train = make_batches(
+        data.train,
+        batch_size=recipe.batch_size,
+        shuffle=True,
+        seed=recipe.seed,
+        device=device,
+        augment=recipe.augment,
+        workers=recipe.workers,
+    )
+    return train, evaluation(data.validation), evaluation(data.test)
+
+
+def _factor(recipe: Recipe, batches: Batches) -> Callable[[int], float]:
+    if batches.num_batches is None:
+        if recipe.schedule != "constant":
+            raise OptionError(
+                f"schedule {recipe.schedule!r} expected data of known length, and this stream has "
+                "none. Fix: use the constant schedule, or data with a length."
+            )
+        return resolve_schedule("constant", 1)
+    steps_per_epoch = -(-batches.num_batches // recipe.accumulate)
+    return resolve_schedule(recipe.schedule, recipe.epochs * steps_per_epoch)
+
+
+def _monitor(recipe: Recipe, metrics: list[Metric]) -> tuple[str, bool]:
+    """The validation value that selects the best weights, and whether higher is better."""
+    directions = {"loss": False, **{metric.name: metric.higher_is_better for metric in metrics}}
+    name = recipe.monitor or (metrics[0].name if metrics else "loss")
+    if name not in directions:
+        raise OptionError(
+            f"monitor expected one of {', '.join(directions)}, received {name!r}. "
+            "Fix: add the metric, or monitor another value."
+        )
+    return name, directions[name]
+
+
+def memory_state(assembly: Assembly) -> dict[str, Any]:
+    """Copy what decides the rest of the run, the random state included."""
+    steps = assembly.steps
+    return {
+        "network": network_state.capture(assembly.network),
+        "training": {
+            "step": steps.step,
+            "epoch": steps.epoch,
+            "batch": steps.batch,
+            "num_seen": steps.num_seen,
+            "loss_sum": float(steps.loss_sum),
+            "optimizer": copy.deepcopy(steps.optimizer.state_dict()),
+            "random": random_state.capture(),
+        },
+    }
+
+
+def restore_state(assembly: Assembly, state: Mapping[str, Any]) -> None:
+    """Put the parts back to where `memory_state` was taken; the random state last."""
+    steps, training = assembly.steps, state["training"]
+    network_state.restore(assembly.network, state["network"])
+    steps.optimizer.load_state_dict(copy.deepcopy(training["optimizer"]))
+    for parameter in steps.parameters:
+        parameter.grad = None
+    steps.step, steps.epoch, steps.batch = training["step"], training["epoch"], training["batch"]
+    steps.num_seen, steps.loss_sum = training["num_seen"], training["loss_sum"]
+    random_state.restore(training["random"])

@@ -1,0 +1,32 @@
+"""Recipes chosen on validation; benchmarks/accuracy.py measures what they reach."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from layerwright.training.recipe import Recipe
+
+_CHOSEN: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("customnet", "digits"): {
+        "epochs": 40,
+        "lr": 4e-3,
+        "schedule": "one-cycle",
+        "optimizer": "adam",
+    },
+    ("simplenet", "mnist"): {"epochs": 15, "lr": 4e-3, "schedule": "one-cycle"},
+    ("convnet", "mnist"): {"epochs": 10, "lr": 4e-3, "schedule": "one-cycle"},
+    ("lenet", "mnist"): {"epochs": 10, "lr": 4e-3, "schedule": "one-cycle"},
+    ("customnet", "mnist"): {"epochs": 8, "lr": 3e-3, "schedule": "one-cycle"},
+    ("customnet", "cifar10"): {
+        "epochs": 12,
+        "lr": 3e-3,
+        "schedule": "one-cycle",
+        "augment": ("flip",),
+    },
+}
+
+
+def default_recipe(network: Any = "customnet", data: Any = "digits") -> Recipe:
+    """Return the recipe chosen for a built-in network and data set; `Recipe()` for others."""
+    named = isinstance(network, str) and isinstance(data, str)
+    chosen = _CHOSEN.get((network, data), {}) if named else {}
+    return Recipe(network=network, data=data, **chosen)

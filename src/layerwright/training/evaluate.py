@@ -1,0 +1,92 @@
+"""Evaluate a trained network on a split."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from layerwright.data.batches import make_batches
+from layerwright.data.catalog import load_data
+from layerwright.data.splits import Data
+from layerwright.errors import DataError, OptionError
+from layerwright.training.assembly import EVALUATION_BATCH_SIZE
+from layerwright.training.devices import resolve_device
+from layerwright.training.evaluation import evaluate_batches
+from layerwright.training.losses import resolve_loss
+from layerwright.training.metrics import resolve_metrics
+from layerwright.training.run import Run
+from layerwright.training.trained_network import TrainedNetwork, trained_network
+
+SPLITS = ("train", "validation", "test")
+
+
+def evaluate(
+    run: str | Path | Run | nn.Module,
+    data: Any = None,
+    *,
+    split: str = "test",
+    network: Any = None,
+    loss: Any = None,
+    metrics: Sequence[Any] = (),
+    data_dir: str | None = None,
+    batch_size: int = EVALUATION_BATCH_SIZE,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Return loss and metrics of a network on a split, in evaluation mode.
+
+    Args:
+        run: a run folder, a Run, or a network.
+        data: what to evaluate on; None takes the run's own data.
+        split: "train", "validation" or "test". Data that has no splits of its own, such as
+            `(inputs, targets)`, is evaluated whole.
+        network: the user's own network, if `run` is the folder of a run that trained one.
+        loss: name or callable; None takes the run's, or that of the data's task.
+        metrics: names or callables; empty takes the run's, or those of the data's task.
+        data_dir: folder with local copies of the built-in data sets.
+        batch_size: samples per forward pass.
+        device: where to compute.
+
+    Raises:
+        OptionError: an unknown split, or no data to evaluate on.
+        DataError: the data has no such split.
+    """
+    if split not in SPLITS:
+        raise OptionError(f"split expected {', '.join(SPLITS)}, received {split!r}.")
+    trained = trained_network(run, network)
+    options = trained.options
+    loaded = _load(trained, data, data_dir)
+    whole = data is not None and loaded.test is None and loaded.validation is None
+    chosen = loaded.train if whole else getattr(loaded, split)
+    if chosen is None:
+        raise DataError(f"the data {loaded.name!r} has no {split} split. Fix: choose another.")
+    where = resolve_device(device)
+    return evaluate_batches(
+        trained.network.to(where),
+        make_batches(chosen, batch_size=batch_size, shuffle=False, seed=0, device=where),
+        resolve_loss(loss or options.get("loss"), loaded.task),
+        resolve_metrics(
+            tuple(metrics) or tuple(options.get("metrics", ())), loaded.task, loaded.num_classes
+        ),
+    )
+
+
+def _load(trained: TrainedNetwork, data: Any, data_dir: str | None) -> Data:
+    """Load the run's own data with the run's splits, or other data as it is."""
+    options = trained.options
+    if data is None:
+        data = options.get("data")
+        if data is None:
+            raise OptionError(
+                "evaluate expected data, and neither the call nor the run names any. "
+                "Fix: give data=..., such as 'mnist' or (inputs, targets)."
+            )
+        shares = {"validation": options["validation"], "limit": options["limit"]}
+    else:
+        named = isinstance(data, str | Path)
+        shares = {"validation": options.get("validation", 0.1) if named else 0.0, "limit": None}
+    loaded = load_data(data, data_dir=data_dir or options.get("data_dir"), **shares)
+    shape = trained.facts.get("input_shape")
+    if loaded.name == "digits" and shape is not None:
+        loaded = loaded.with_image_size(shape[-1])
+    return loaded

@@ -1,0 +1,108 @@
+"""Train a network."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from torch import nn
+
+from layerwright.errors import OptionError
+from layerwright.training import random_state
+from layerwright.training.assembly import Assembly, assemble
+from layerwright.training.default_recipes import default_recipe
+from layerwright.training.recipe import Recipe
+from layerwright.training.run import Run
+from layerwright.training.run_config import describe_run
+from layerwright.training.run_folder import RunFolder
+from layerwright.training.session import Session
+
+
+def fit(
+    network: Any = None,
+    data: Any = None,
+    recipe: Recipe | None = None,
+    *,
+    run_dir: str | Path | None = None,
+    console: Console | None = None,
+    **options: Any,
+) -> Run:
+    """Train a network and return the run.
+
+    The same seed on the same machine with the same number of threads gives the same weights, bit
+    for bit. The caller's random state is left as it was.
+
+    Args:
+        network: an `nn.Module` (trained in place), a class, or a built-in name; None takes the
+            recipe's.
+        data: a built-in name, `(inputs, targets)`, a Dataset, a DataLoader or a folder of images;
+            None takes the recipe's.
+        recipe: how to train; None takes the one that is known to be good for this network and
+            data.
+        run_dir: folder for checkpoints, metrics and the resolved recipe; None writes nothing. It
+            must be new or empty.
+        console: where progress goes; None is silent.
+        **options: changes to the recipe, such as `epochs=3`.
+
+    Returns:
+        The run: its network, history, best row and test values.
+
+    Raises:
+        OptionError: an option is unknown or impossible.
+        ShapeError: network, data and loss do not fit together.
+        DataError: the data is missing, damaged or unsuitable.
+        RunFolderError: the run folder is not empty or in use.
+        NonFiniteError: a loss or gradient became NaN or infinite.
+        CheckpointError: a checkpoint could not be written.
+
+    Example:
+        >>> run = fit(nn.Linear(2, 1), (torch.randn(32, 2), torch.randn(32)), epochs=1)
+        >>> run.epoch
+        1
+    """
+    if recipe is None:
+        chosen = Recipe()
+        recipe = default_recipe(
+            chosen.network if network is None else network, chosen.data if data is None else data
+        )
+    given = {"network": network, "data": data}
+    recipe = recipe.changed(**{k: v for k, v in given.items() if v is not None}).changed(**options)
+    if isinstance(recipe.network, nn.Module) and recipe.network_options:
+        raise OptionError(
+            "network_options expected a network that is still to be built, received an instance. "
+            "Fix: give the options to the instance's constructor."
+        )
+    with random_state.preserved(), random_state.deterministic_algorithms():
+        assembly = assemble(recipe)
+        folder = None
+        if run_dir is not None:
+            folder = RunFolder.create(Path(run_dir), describe_run(assembly))
+        try:
+            session = Session(assembly, folder, console)
+            _introduce(session, assembly)
+            return session.train()
+        finally:
+            if folder is not None:
+                folder.close()
+
+
+def _introduce(session: Session, assembly: Assembly) -> None:
+    """Say what is about to be trained on what."""
+    network, data = assembly.network, assembly.data
+    num_parameters = sum(parameter.numel() for parameter in network.parameters())
+    splits = [("train", data.train), ("validation", data.validation), ("test", data.test)]
+    sizes = [
+        f"{len(split)} {name}"
+        for name, split in splits
+        if split is not None and hasattr(split, "__len__")
+    ]
+    device = assembly.steps.parameters[0].device
+    session.progress.say(
+        f"{type(network).__name__} ({num_parameters:,} parameters) on {data.name} "
+        f"({', '.join(sizes) or 'a stream'}), {device}, seed {assembly.recipe.seed}"
+    )
+    for note in data.notes:
+        session.progress.say(f"note: {note}")
+    if session.folder is not None:
+        session.progress.say(f"run folder: {session.folder.path}")
+        if data.unreplayable is not None:
+            session.progress.say(f"this run cannot be resumed exactly: {data.unreplayable}")

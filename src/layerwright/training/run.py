@@ -1,0 +1,38 @@
+"""What a training run leaves in the hands of its caller."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from layerwright.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished, stopped or interrupted training run.
+
+    Attributes:
+        network: the network, with the weights that were best on validation if the run finished.
+        recipe: what was asked for, resolved.
+        dir: the run folder; None when nothing was written.
+        status: "finished", "stopped early" or "interrupted".
+        step: optimizer steps done.
+        epoch: epochs done.
+        history: one row an epoch: epoch, step, lr, train and validation values.
+        best: the row that was best on validation; None without a validation split.
+        test: values on the test split, touched once at the end; None before that.
+        data_facts: the data's name, task, input_shape, num_outputs, class_names, normalization.
+    """
+
+    network: nn.Module
+    recipe: Recipe
+    dir: Path | None
+    status: str
+    step: int
+    epoch: int
+    history: list[dict[str, Any]]
+    best: dict[str, Any] | None
+    test: dict[str, Any] | None
+    data_facts: dict[str, Any]
