@@ -20,7 +20,6 @@ import io
 import json
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -55,11 +54,21 @@ class Timing:
     wall: float
 
 
-def timed(block: Callable[[], int]) -> Timing:
+def timed(block: Callable[[int], int], num_steps: int) -> Timing:
     """Run a block and divide its time by the steps that it took."""
     cpu, wall = time.process_time(), time.perf_counter()
-    steps = block()
+    steps = block(num_steps)
     return Timing((time.process_time() - cpu) / steps, (time.perf_counter() - wall) / steps)
+
+
+def median_cpu_us(action: Callable[[], None], repeats: int = 9) -> float:
+    """The median CPU time of something that happens once in a while, in microseconds."""
+    times = []
+    for _ in range(repeats):
+        started = time.process_time()
+        action()
+        times.append((time.process_time() - started) * 1e6)
+    return statistics.median(times)
 
 
 class BareLoop:
@@ -104,7 +113,7 @@ class FitLoop:
         self.assembly = assembly
         self.batches = assembly.train_batches.epoch(0)
         self.end = 0
-        self.session._save()  # noqa: SLF001
+        self.session._save()
         self.session.progress.start_epoch(0)
 
     def run(self, num_steps: int) -> int:
@@ -118,11 +127,11 @@ class FitLoop:
         return self.steps.step - before
 
     def _due_at(self) -> tuple[float, int]:
-        due_time, due_step = self.session._due_at()  # noqa: SLF001
+        due_time, due_step = self.session._due_at()
         return due_time, min(due_step, self.end)
 
     def _on_due(self) -> bool:
-        return self.session._on_due() and self.steps.step < self.end  # noqa: SLF001
+        return self.session._on_due() and self.steps.step < self.end
 
 
 def measure(network: str, data_dir: str | None, pairs: int, block_steps: int) -> dict[str, Any]:
@@ -150,7 +159,7 @@ def measure(network: str, data_dir: str | None, pairs: int, block_steps: int) ->
             results: dict[int, Timing] = {}
             for loop in (first, second):
                 network_state.restore(assembly.network, initial)
-                results[id(loop)] = timed(lambda loop=loop: loop.run(block_steps))  # type: ignore[misc]
+                results[id(loop)] = timed(loop.run, block_steps)
             if pair < 2:  # warm-up
                 continue
             a, b = results[id(bare)], results[id(fit)]
@@ -159,12 +168,8 @@ def measure(network: str, data_dir: str | None, pairs: int, block_steps: int) ->
             bares.append(a.cpu * 1e6)
             fits.append(b.cpu * 1e6)
         network_state.restore(assembly.network, initial)
-        save_us = statistics.median(
-            timed(lambda: fit.session._save() or 1).cpu * 1e6 for _ in range(9)  # noqa: SLF001
-        )
-        epoch_end_us = statistics.median(
-            timed(lambda: fit.session._end_epoch(1.0) or 1).cpu * 1e6 for _ in range(9)  # noqa: SLF001
-        )
+        save_us = median_cpu_us(fit.session._save)
+        epoch_end_us = median_cpu_us(lambda: fit.session._end_epoch(1.0))
         folder.close()
     steps_per_epoch = -(-len(images) // BATCH_SIZE)
     bare_us = statistics.median(bares)
@@ -187,13 +192,13 @@ def measure(network: str, data_dir: str | None, pairs: int, block_steps: int) ->
 
 
 def mnist(data_dir: str | None) -> tuple[Tensor, Tensor]:
-    """Normalised training images, `(N, 1, 28, 28)` float32, and labels; random ones without data."""
+    """Normalised training images, `(N, 1, 28, 28)` float32, and labels; random without data."""
     if data_dir is None:
         generator = torch.Generator().manual_seed(0)
         labels = torch.randint(0, 10, (60_000,), generator=generator)
         return torch.randn(60_000, 1, 28, 28, generator=generator), labels
-    from layerwright.data.catalog import load_data  # noqa: PLC0415
-    from layerwright.data.splits import TensorSplit  # noqa: PLC0415
+    from layerwright.data.catalog import load_data
+    from layerwright.data.splits import TensorSplit
 
     split = load_data("mnist", data_dir=data_dir, validation=0.0).train
     if not isinstance(split, TensorSplit) or split.normalization is None:
@@ -242,4 +247,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -21,7 +21,7 @@ from typing import Any
 from torch import nn
 
 from layerwright.errors import OptionError, TargetError
-from layerwright.names import nearest
+from layerwright.names import name_of, nearest
 
 _NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"  # Net, Outer.Net, pkg.mod
 _OBJECT = re.compile(rf"(?P<module>.+\.py|{_NAME}):(?P<name>{_NAME})")
@@ -139,7 +139,7 @@ def build_network(
     network = maker(**_arguments(maker, known, options))
     if not isinstance(network, nn.Module):
         raise OptionError(
-            f"{_name_of(maker)} expected to return an nn.Module, received {type(network).__name__}."
+            f"{name_of(maker)} expected to return an nn.Module, received {type(network).__name__}."
         )
     return network
 
@@ -161,7 +161,7 @@ def _arguments(
         for name in options:
             if name not in keywords:
                 raise OptionError(
-                    f"{_name_of(maker)} has no option {name!r}. {_nearest(name, keywords)}"
+                    f"{name_of(maker)} has no option {name!r}. {_nearest(name, keywords)}"
                 )
     given = {
         name: value for name, value in known.items() if name in keywords and value is not None
@@ -171,7 +171,7 @@ def _arguments(
     ]
     if missing:
         raise OptionError(
-            f"{_name_of(maker)} needs {', '.join(missing)}, which the data does not tell. "
+            f"{name_of(maker)} needs {', '.join(missing)}, which the data does not tell. "
             f"Fix: --network-option {missing[0]}=value, "
             f"or in Python network_options={{{missing[0]!r}: value}}."
         )
@@ -290,7 +290,3 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     if near:
         return f"Did you mean {near!r}?"
     return f"Known: {', '.join(known[:20])}." if known else "It holds no names."
-
-
-def _name_of(maker: Callable[..., Any]) -> str:
-    return getattr(maker, "__qualname__", type(maker).__name__)

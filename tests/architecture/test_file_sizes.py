@@ -24,14 +24,11 @@ def test_names_say_what_is_inside():
     assert names & SAYS_NOTHING == set()
 
 
-def test_no_folder_is_empty_or_unimportable():
-    """A room without content is not created, and every room is a package."""
-    folders = [
-        folder for folder in SOURCE.rglob("*") if folder.is_dir() and folder.name != "__pycache__"
-    ]
-    assert [folder.name for folder in folders if not (folder / "__init__.py").is_file()] == []
-    assert [
-        folder.name
-        for folder in folders
-        if not [entry for entry in folder.rglob("*.py") if entry.name != "__init__.py"]
-    ] == []
+def test_every_folder_is_a_package_with_content():
+    """A room without content is not created."""
+    folders = {
+        parent for file in FILES for parent in file.parents if SOURCE in (parent, *parent.parents)
+    }
+    for folder in folders:
+        assert (folder / "__init__.py").is_file(), folder
+        assert [file for file in folder.rglob("*.py") if file.name != "__init__.py"], folder

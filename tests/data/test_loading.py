@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,8 +85,8 @@ def wait_until_gone(pids, seconds=10.0):
 
     def alive(pid):
         try:
-            with open(f"/proc/{pid}/stat") as file:
-                return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+            stat = Path(f"/proc/{pid}/stat").read_text()
+            return stat.rsplit(")", 1)[1].split()[0] != "Z"
         except FileNotFoundError:
             return False
 
@@ -115,6 +116,9 @@ def test_epochs_and_seeds_draw_anew():
     assert not equal(first, taken(split, epoch=1))
     assert not equal(first, taken(split, epoch=0, seed=1))
     assert equal(first, taken(split, epoch=0))
+    ordered = [taken(split, epoch=epoch, shuffle=False)[0][0][0] for epoch in (0, 1)]
+    assert torch.equal(ordered[0][:, 3], ordered[1][:, 3])
+    assert (ordered[0][:, :3] != ordered[1][:, :3]).all()
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -154,9 +158,7 @@ def test_batches_are_the_rows_they_say_they_are():
 
 def test_workers_stay_from_epoch_to_epoch_and_end_with_close():
     """Starting processes is paid once."""
-    batches = make_batches(
-        DatasetSplit(Located()), batch_size=8, shuffle=True, seed=0, workers=2
-    )
+    batches = make_batches(DatasetSplit(Located()), batch_size=8, shuffle=True, seed=0, workers=2)
     pids = [
         {int(pid) for inputs, _ in batches.epoch(epoch) for pid in inputs[0][:, 0]}
         for epoch in range(3)
@@ -170,9 +172,7 @@ def test_workers_stay_from_epoch_to_epoch_and_end_with_close():
 
 def test_closing_an_epoch_early_ends_its_workers():
     """Nothing keeps running behind a consumer that stopped, and a new epoch still works."""
-    batches = make_batches(
-        DatasetSplit(Located()), batch_size=4, shuffle=True, seed=0, workers=2
-    )
+    batches = make_batches(DatasetSplit(Located()), batch_size=4, shuffle=True, seed=0, workers=2)
     whole = list(batches.epoch(0))
     epoch = batches.epoch(0)
     pids = {int(next(epoch)[0][0][0, 0]), int(next(epoch)[0][0][0, 0])}
@@ -194,29 +194,37 @@ def test_two_epochs_may_be_open_at_once():
     batches.close()
 
 
-def test_ctrl_c_leaves_no_process_behind(tmp_path):
-    """The terminal signals the whole group: workers leave it to the main process, and then end."""
+@pytest.mark.parametrize("handled", [False, True])
+def test_ctrl_c_is_left_to_the_main_process(tmp_path, handled):
+    """The terminal signals the whole group: a main process that goes on still gets its batches.
+
+    One that stops leaves no process behind.
+    """
     script = tmp_path / "train.py"
     script.write_text(
         """
-import os, time, torch
+import os, signal, sys, time, torch
 from layerwright.data.batches import make_batches
 from layerwright.data.splits import DatasetSplit
 class Slow(torch.utils.data.Dataset):
-    def __len__(self): return 1000
+    def __len__(self): return 40
     def __getitem__(self, index):
         time.sleep(0.02)
         return torch.tensor([float(os.getpid())]), index
+seen = []
+if sys.argv[1] == "True":
+    signal.signal(signal.SIGINT, lambda *_: seen.append(1))
 batches = make_batches(DatasetSplit(Slow()), batch_size=2, shuffle=False, seed=0, workers=2)
 try:
-    for number, (inputs, _) in enumerate(batches.epoch(0)):
+    for number, (inputs, _) in enumerate(batches.epoch(0), 1):
         print(int(inputs[0][0, 0]), flush=True)
+    print(f"{number} batches, {len(seen)} signal", flush=True)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
     )
     process = subprocess.Popen(
-        [sys.executable, str(script)],
+        [sys.executable, str(script), str(handled)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -226,7 +234,7 @@ except KeyboardInterrupt:
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert len(pids) == 2
-    assert out.endswith("interrupted\n")
+    assert out.splitlines()[-1] == ("20 batches, 1 signal" if handled else "interrupted")
     assert err == ""
     assert wait_until_gone(pids) == []
 
@@ -278,7 +286,9 @@ def test_torchs_samplers_draw_under_the_seed():
     assert 250 <= counts[2] <= 350
     assert torch.equal(own.get_state(), before)
     drawn = RandomSampler(range(3), replacement=True, num_samples=10)
-    batches = make_batches(DatasetSplit(Noisy(3), sampler=drawn), batch_size=4, shuffle=True, seed=0)
+    batches = make_batches(
+        DatasetSplit(Noisy(3), sampler=drawn), batch_size=4, shuffle=True, seed=0
+    )
     assert [len(target) for _, target in batches.epoch(0)] == [4, 4, 2]
 
 
@@ -307,12 +317,12 @@ def test_dtypes_fit_networks_and_losses():
 
     normalization = Normalization((0.1, 0.2, 0.3), (0.5, 0.5, 0.5))
     split = DatasetSplit(Mixed(4), normalization=normalization)
-    (inputs, target), = taken(split, shuffle=False)
+    ((inputs, target),) = taken(split, shuffle=False)
     assert [part.dtype for part in inputs] == [torch.float32, torch.float32, torch.int64]
     assert target.dtype == torch.float32
     expected = (torch.arange(4) / 255)[:, None] - torch.tensor([0.1, 0.2, 0.3])
     torch.testing.assert_close(inputs[0][:, :, 0, 0], expected / 0.5)
-    (plain, _), = taken(DatasetSplit(Mixed(4)), shuffle=False)
+    ((plain, _),) = taken(DatasetSplit(Mixed(4)), shuffle=False)
     torch.testing.assert_close(plain[0][:, 0, 0, 0], torch.arange(4) / 255)
 
 

@@ -1,6 +1,4 @@
 import random
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -21,11 +19,9 @@ def splitmix64(seed, count):
     return keys
 
 
-def test_a_seed_is_the_same_in_another_process():
-    """The hash does not depend on the process, as Python's own hash of text does."""
-    code = "from layerwright.data.seeding import mixed_seed; print(mixed_seed(3, 'order', 7))"
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(other.stdout) == mixed_seed(3, "order", 7)
+def test_a_seed_is_the_same_for_ever():
+    """Written down: a run that is resumed by another version must draw the same."""
+    assert mixed_seed(3, "order", 7) == 8167213760485413463
 
 
 def test_seeds_for_different_purposes_differ():
@@ -68,7 +64,6 @@ def test_private_randomness_repeats_and_leaves_no_trace(global_randomness):
 def test_private_randomness_is_put_back_after_an_error(global_randomness):
     """An error inside does not leave the global generators seeded."""
     before = global_randomness()
-    with pytest.raises(KeyError), private_randomness(0):
-        torch.rand(())
-        raise KeyError
+    with pytest.raises(ZeroDivisionError), private_randomness(0):
+        _ = torch.rand(()) / (1 // 0)
     assert global_randomness() == before

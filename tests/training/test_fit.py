@@ -12,6 +12,12 @@ import layerwright as lw
 from layerwright.errors import DataError, NonFiniteError, OptionError, RunFolderError, ShapeError
 
 
+@pytest.fixture(autouse=True)
+def _seeded():
+    """Networks that a test builds itself start from known weights."""
+    torch.manual_seed(0)
+
+
 def blobs(count=120, seed=0):
     """Two classes that a line separates."""
     generator = torch.Generator().manual_seed(seed)
@@ -186,9 +192,7 @@ def test_a_plain_iterator_trains_and_cannot_be_resumed(tmp_path):
     """What cannot be replayed is said at the start, and resume refuses it at its start."""
     x, y = blobs()
     stream = ((a, b) for a, b in zip(x.split(10), y.split(10), strict=True))
-    run = lw.fit(
-        nn.Linear(2, 2), stream, loss="cross-entropy", epochs=1, run_dir=tmp_path / "run"
-    )
+    run = lw.fit(nn.Linear(2, 2), stream, loss="cross-entropy", epochs=1, run_dir=tmp_path / "run")
     assert run.step == 12
     with pytest.raises(RunFolderError, match="cannot be resumed exactly"):
         lw.resume(tmp_path / "run", nn.Linear(2, 2), data=stream)
@@ -332,9 +336,58 @@ def test_tensorboard_events_are_written_on_request(tmp_path):
     event_accumulator = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="tensorboard is an extra"
     )
-    run = lw.fit(
-        nn.Linear(2, 2), blobs(), epochs=2, run_dir=tmp_path / "run", tensorboard=True
-    )
+    run = lw.fit(nn.Linear(2, 2), blobs(), epochs=2, run_dir=tmp_path / "run", tensorboard=True)
     events = event_accumulator.EventAccumulator(str(run.dir / "tensorboard")).Reload()
     values = [event.value for event in events.Scalars("validation/accuracy")]
     assert values == pytest.approx([row["validation"]["accuracy"] for row in run.history])
+
+
+class FlattensWithView(nn.Module):
+    """Works on contiguous maps only, as the articles' networks do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(1, 4, 3), nn.Linear(4 * 36, 10)
+
+    def forward(self, x):
+        return self.head(self.conv(x).view(-1, 4 * 36))
+
+
+class ReadsStrides(nn.Module):
+    """Gives other answers, without an error, when its maps lie otherwise in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(1, 4, 3), nn.Linear(4 * 36, 10)
+
+    def forward(self, x):
+        maps = self.conv(x)
+        return self.head(maps.as_strided((len(x), 4 * 36), (4 * 36, 1)))
+
+
+@pytest.mark.parametrize("network", [FlattensWithView, ReadsStrides])
+def test_a_network_that_depends_on_its_memory_layout_is_left_alone(network):
+    """The faster layout is taken only where it changes nothing."""
+    run = lw.fit(network(), "digits", epochs=1, limit=64)
+    assert run.network.conv.weight.is_contiguous()
+
+
+def test_convolutions_are_laid_out_channels_last_on_the_cpu():
+    """Where the answers are the same, the faster layout is the default."""
+    run = lw.fit("customnet", "digits", epochs=1, limit=64)
+    weights = [p for p in run.network.parameters() if p.dim() == 4 and p.shape[1] > 1]
+    assert weights
+    assert all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
+
+
+@pytest.mark.parametrize("labels", [torch.int64, torch.bool])
+def test_logistic_regression_learns_two_classes_however_they_are_written(labels, tmp_path):
+    """One logit a sample and two classes are a binary task, in the run and after it."""
+    x, y = blobs()
+    run = lw.fit(
+        "logistic-regression", (x, y.to(labels)), epochs=20, lr=0.1, run_dir=tmp_path / "run"
+    )
+    assert run.best["validation"]["accuracy"] > 0.95
+    again = lw.evaluate(tmp_path / "run", (x, y.to(labels)))
+    assert again["accuracy"] > 0.95
+    assert lw.predict(tmp_path / "run", x).classes.eq(y).float().mean() > 0.95

@@ -40,7 +40,7 @@ class RecipeOptions:
         clip_norm: largest total gradient norm.
         patience: stop after this many epochs without improvement on validation.
         monitor: validation metric that selects the best checkpoint.
-        precision: float32, bfloat16 or float16.
+        precision: float32, or bfloat16 for autocast.
         compile: run the network through torch.compile.
         device: auto, cpu, cuda, cuda:1, mps.
         seed: decides initial weights, data order, dropout and augmentation.

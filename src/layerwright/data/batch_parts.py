@@ -62,7 +62,8 @@ def finished_batch(
         augmentation: for the first input.
         place: epoch and batch number, which decide what the augmentation draws.
     """
-    inputs = [part.to(device, non_blocking=True) for part in batch[0]]
+    behind = device.type == "cuda"  # elsewhere a copy that does not block may come too late
+    inputs = [part.to(device, non_blocking=behind) for part in batch[0]]
     for position, part in enumerate(inputs):
         if position == 0 and normalization is not None:
             inputs[0] = normalization.apply(part)
@@ -70,7 +71,7 @@ def finished_batch(
             inputs[position] = PIXELS_AS_SHARES.apply(part)
     if augmentation is not None:
         inputs[0] = augmentation.apply(inputs[0], *place)
-    return tuple(inputs), batch[1].to(device, non_blocking=True)
+    return tuple(inputs), batch[1].to(device, non_blocking=behind)
 
 
 def describe(value: Any) -> str:

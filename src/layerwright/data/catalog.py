@@ -78,7 +78,7 @@ def load_data(
     | `Data`                          | is returned as it is                                  |
 
     Args:
-        spec: see the table.
+        spec: see the table; a name wins over a folder of that name, `./mnist` is the folder.
         data_dir: folder with local copies of the built-in data sets.
         validation: the share of the training split that is carved off for validation, in [0, 1),
             stratified by class; not where `spec` has a validation split of its own.

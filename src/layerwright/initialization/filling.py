@@ -98,21 +98,29 @@ class Filling:
 def global_numbers_from(generator: Generator | None, module: nn.Module) -> Iterator[None]:
     """Seed torch's global random numbers from `generator` meanwhile; they are put back after.
 
-    That of the CPU, and that of the CUDA or XPU devices on which `module` has parameters.
+    That of the CPU, and that of the CUDA or XPU devices on which `module` has parameters. The
+    generator moves on only if some of these numbers were used.
     """
     if generator is None:
         yield
         return
-    seed = int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device))
     used = {parameter.device for parameter in module.parameters()}
     devices = sorted((d.type, d.index or 0) for d in used if d.type in ("cuda", "xpu"))
     indices = [index for _, index in devices]
     kind = devices[0][0] if devices else "cuda"
+    before = generator.get_state()
+    seed = int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device))
     with torch.random.fork_rng(devices=indices, device_type=kind):
-        torch.default_generator.manual_seed(seed)
-        for index in indices:
-            torch.get_device_module(kind).default_generators[index].manual_seed(seed)
+        numbers = [torch.default_generator]
+        numbers.extend(torch.get_device_module(kind).default_generators[i] for i in indices)
+        for source in numbers:
+            source.manual_seed(seed)
+        start = [source.get_state() for source in numbers]
         yield
+        if all(
+            torch.equal(s, source.get_state()) for s, source in zip(start, numbers, strict=True)
+        ):
+            generator.set_state(before)
 
 
 def _children_first(module: nn.Module, seen: set[int]) -> Iterator[nn.Module]:

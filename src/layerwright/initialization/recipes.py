@@ -55,21 +55,22 @@ def initialize(
 ) -> M:
     """Give every parameter of `module` a new value, in place.
 
-    | recipe    | convolutions          | other weights                  | embeddings   |
-    | --------- | --------------------- | ------------------------------ | ------------ |
-    | `default` | each module's own `reset_parameters`; what has none is left and reported      |
-    | `normal`  | `N(0, 0.02²)`         | `N(0, 0.02²)`                  | `N(0, 0.02²)` |
-    | `xavier`  | uniform               | uniform                        | `N(0, 1)`    |
-    | `kaiming` | normal, fan-in        | normal, fan-in                 | `N(0, 1)`    |
-    | `by-type` | normal, fan-out       | Xavier uniform; state-to-state | `N(0, 1)`    |
-    |           |                       | weights orthogonal             |              |
+    | recipe    | convolutions    | other weights                                | embeddings    |
+    | --------- | --------------- | -------------------------------------------- | ------------- |
+    | `default` | own reset       | own reset                                    | own reset     |
+    | `normal`  | `N(0, 0.02²)`   | `N(0, 0.02²)`                                | `N(0, 0.02²)` |
+    | `xavier`  | Xavier uniform  | Xavier uniform                               | `N(0, 1)`     |
+    | `kaiming` | Kaiming fan-in  | Kaiming fan-in                               | `N(0, 1)`     |
+    | `by-type` | Kaiming fan-out | Xavier uniform; state-to-state: orthogonal   | `N(0, 1)`     |
 
-    In all but `default`, biases become 0, and so does an embedding's padding row; gains and biases
-    of a module that has nothing else become what its own `reset_parameters` says, or 1 and 0 in a
-    normalisation without one; running statistics start again. A gain of neither (a slope, a layer
-    scale) is left and reported, as are parameters that are not real floating point: one warning
-    names them. Which parameter is what is read from the structure (`structure.kind_of`); the gates
-    of a recurrent weight are drawn one by one.
+    `default` calls each module's `reset_parameters`, children first. In the others, biases and an
+    embedding's padding row become 0 and running statistics start again. Gains become what their
+    module's own reset says (and biases too, if it has nothing else), or 1 in a normalisation
+    without one. What nothing is known about is left, and one warning names it: in `default` the
+    parameters of modules without a reset, else gains such as a slope or layer scale without one,
+    and always parameters that are not real floating point. Kaiming draws from a normal
+    distribution. Which parameter is what is read from the structure (`structure.kind_of`), the
+    fans from the owner (`formulas.fans_of`); a recurrent weight is drawn gate by gate.
 
     Tied parameters are initialised once. Frozen ones are too, unless `keep` names them. Of a
     parametrised tensor (`weight_norm`, `orthogonal`) the value that the layer uses is drawn, and

@@ -37,34 +37,38 @@ class HandWrittenFunction(Function):
                 f"{cls.__name__}.forward expected no default values, received {defaults}. "
                 f"Fix: pass every argument to apply."
             )
-        cls._record = super(Function, cls).apply  # the C++ entry, looked up once
+        cls._record = super(Function, cls).apply  # type: ignore[misc]  # the C++ entry
 
     @classmethod
     def apply(cls, *args: Any) -> Any:
         """Run forward on `args` and record backward."""
         if _transform_active():
-            return super().apply(*args)
+            return super().apply(*args)  # type: ignore[no-untyped-call]
         return cls._record(*args)
 
 
-def cast_for_autocast(*tensors: Tensor | None) -> tuple[Tensor | None, ...]:
-    """Cast as autocast does for matrix products and convolutions, where autograd can see it.
+def cast_for_autocast(
+    x: Tensor, weight: Tensor, bias: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Cast as autocast does for products and convolutions, where autograd can see it.
 
     Autocast acts below a Function: its casts would be lost to backward, which would meet the
     saved float32 next to a bfloat16 gradient. Cast before, a gradient flows back through the cast
-    and arrives in the parameter's own dtype. Double precision and integers stay as they are.
+    and arrives in the parameter's own dtype. Double precision stays as it is.
 
     Args:
-        tensors: the arguments, on one device; without autocast there they come back unchanged.
+        x: the input; without autocast on its device all three come back unchanged.
+        weight: the layer's weight.
+        bias: the layer's bias, or None.
     """
-    device_type = next(tensor.device.type for tensor in tensors if tensor is not None)
+    device_type = x.device.type
     available = torch.amp.is_autocast_available(device_type)
     if not available or not torch.is_autocast_enabled(device_type):
-        return tensors
+        return x, weight, bias
     dtype = torch.get_autocast_dtype(device_type)
-    return tuple(
-        tensor.to(dtype)
-        if tensor is not None and tensor.is_floating_point() and tensor.dtype != torch.float64
-        else tensor
-        for tensor in tensors
-    )
+    return _cast(x, dtype), _cast(weight, dtype), None if bias is None else _cast(bias, dtype)
+
+
+def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    exempt = not tensor.is_floating_point() or tensor.dtype == torch.float64
+    return tensor if exempt else tensor.to(dtype)

@@ -29,10 +29,11 @@ class LogisticRegression(nn.Module):
 
     Args:
         input_shape: shape of one sample.
-        num_classes: 2; the argument is there because every classifier has it.
+        num_classes: 2, or 1 for the one logit that tells them apart; the argument is there because
+            every classifier has it.
 
     Raises:
-        OptionError: `num_classes` is not 2.
+        OptionError: `num_classes` is neither.
         ShapeError: `input_shape` is no shape; in forward, when the batch has another one.
 
     Example:
@@ -47,9 +48,9 @@ class LogisticRegression(nn.Module):
 
     def __init__(self, input_shape: Sequence[int] = (1, 28, 28), num_classes: int = 2) -> None:
         super().__init__()
-        if num_classes != 2:
+        if num_classes not in {1, 2}:
             raise OptionError(
-                f"LogisticRegression expected num_classes=2, received {num_classes!r}. "
+                f"LogisticRegression expected num_classes=2 (or 1), received {num_classes!r}. "
                 f"Fix: use softmax-classifier, its form for more classes."
             )
         self.input_shape = sample_shape("LogisticRegression", input_shape)

@@ -12,12 +12,17 @@ from torch import nn
 from layerwright.data.batches import Batches, make_batches
 from layerwright.data.catalog import load_data
 from layerwright.data.splits import Data
-from layerwright.errors import LayerwrightError, OptionError, ShapeError
+from layerwright.errors import OptionError
 from layerwright.initialization.recipes import initialize
-from layerwright.targets import build_network, resolve_network
 from layerwright.training import network_state, random_state
+from layerwright.training.built_in_metrics import ConfusionMatrix
 from layerwright.training.devices import autocast_for, resolve_device
-from layerwright.training.evaluation import evaluation_mode
+from layerwright.training.fitting import (
+    check_fit,
+    fitting_network,
+    use_fastest_memory_format,
+    with_task_of,
+)
 from layerwright.training.gradient_steps import GradientSteps
 from layerwright.training.losses import Loss, resolve_loss
 from layerwright.training.metrics import Metric, resolve_metrics
@@ -65,13 +70,17 @@ def assemble(recipe: Recipe) -> Assembly:
         limit=recipe.limit,
         batch_size=recipe.batch_size,
     )
-    loss = resolve_loss(recipe.loss, data.task)
-    metrics = resolve_metrics(recipe.metrics, data.task, data.num_classes)
-    network, data = _fitting_network(recipe, data)
+    network, data = fitting_network(recipe, data)
     if recipe.init != "default":  # the default is what the constructor did, under the seed
         initialize(network, recipe.init, generator=torch.Generator().manual_seed(recipe.seed))
     network.to(device)
-    _check_fit(network, data, loss, device)
+    data = with_task_of(network, data, device)
+    loss = resolve_loss(recipe.loss, data.task)
+    metrics = resolve_metrics(recipe.metrics, data.task, data.num_classes)
+    if isinstance(loss.function, nn.Module):  # class weights and the like
+        loss.function.to(device)
+    check_fit(network, data, loss, device)
+    use_fastest_memory_format(network, data, device)
     autocast = autocast_for(recipe.precision, device)
     batches, validation, test = _batches(recipe, data, device)
     groups = parameter_groups(network, recipe.weight_decay)
@@ -108,73 +117,6 @@ def assemble(recipe: Recipe) -> Assembly:
         test,
         steps,
     )
-
-
-def _fitting_network(recipe: Recipe, data: Data) -> tuple[nn.Module, Data]:
-    """Build the network, and scale small digits to the size that it wants."""
-    found = resolve_network(recipe.network)
-    wanted = getattr(found, "image_size", None)
-    if wanted and data.name == "digits":
-        data = data.with_image_size(wanted)
-    random_state.seed_everything(recipe.seed)
-    try:
-        network = _build(recipe, found, data)
-    except ShapeError:
-        if data.name != "digits" or wanted:
-            raise
-        data = data.with_image_size(28)
-        network = _build(recipe, found, data)
-    if data.name == "digits" and not wanted and _failure(network, data, None) is not None:
-        scaled = data.with_image_size(28)
-        if _failure(network, scaled, None) is None:
-            data = scaled
-    return network, data
-
-
-def _build(recipe: Recipe, found: Any, data: Data) -> nn.Module:
-    return build_network(
-        found,
-        input_shape=data.input_shape,
-        num_outputs=data.num_outputs,
-        options=dict(recipe.network_options),
-    )
-
-
-def _check_fit(network: nn.Module, data: Data, loss: Loss, device: torch.device) -> None:
-    """Try network and loss on two samples, so that a mismatch is said before training starts."""
-    error = _failure(network, data, loss, device)
-    if isinstance(error, LayerwrightError):
-        raise error
-    if error is not None:
-        raise ShapeError(
-            f"{type(network).__name__} does not fit the data {data.name!r}, whose samples have "
-            f"the shape {data.input_shape}: {str(error).splitlines()[0]} "
-            "Fix: change the network, or the data that is fed to it."
-        ) from error
-
-
-def _failure(
-    network: nn.Module, data: Data, loss: Loss | None, device: torch.device | None = None
-) -> Exception | None:
-    """What goes wrong on the first samples; nothing is trained, drawn or changed."""
-    if data.unreplayable is not None:  # its first batch cannot be had twice
-        return None
-    device = device or torch.device("cpu")
-    probe = make_batches(data.train, batch_size=2, shuffle=False, seed=0, device=device)
-    buffers = {name: value.clone() for name, value in network.named_buffers()}
-    try:
-        inputs, target = next(iter(probe.epoch(0)))
-        with evaluation_mode(network), torch.no_grad(), random_state.preserved():
-            output = network(*inputs)
-            if loss is not None:
-                loss(output, target)
-    except (RuntimeError, ValueError, TypeError, IndexError, LayerwrightError) as error:
-        return error
-    finally:
-        for name, value in network.named_buffers():
-            if name in buffers:
-                value.copy_(buffers[name])
-    return None
 
 
 def _batches(
@@ -220,7 +162,9 @@ def _factor(recipe: Recipe, batches: Batches) -> Callable[[int], float]:
 def _monitor(recipe: Recipe, metrics: list[Metric]) -> tuple[str, bool]:
     """The validation value that selects the best weights, and whether higher is better."""
     directions = {"loss": False, **{metric.name: metric.higher_is_better for metric in metrics}}
-    name = recipe.monitor or (metrics[0].name if metrics else "loss")
+    tables = {metric.name for metric in metrics if isinstance(metric, ConfusionMatrix)}
+    directions = {name: higher for name, higher in directions.items() if name not in tables}
+    name = recipe.monitor or next((m.name for m in metrics if m.name not in tables), "loss")
     if name not in directions:
         raise OptionError(
             f"monitor expected one of {', '.join(directions)}, received {name!r}. "

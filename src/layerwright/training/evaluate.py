@@ -61,12 +61,13 @@ def evaluate(
     if chosen is None:
         raise DataError(f"the data {loaded.name!r} has no {split} split. Fix: choose another.")
     where = resolve_device(device)
+    task = trained.facts.get("task") or loaded.task
     return evaluate_batches(
         trained.network.to(where),
         make_batches(chosen, batch_size=batch_size, shuffle=False, seed=0, device=where),
-        resolve_loss(loss or options.get("loss"), loaded.task),
+        resolve_loss(loss or options.get("loss"), task),
         resolve_metrics(
-            tuple(metrics) or tuple(options.get("metrics", ())), loaded.task, loaded.num_classes
+            tuple(metrics) or tuple(options.get("metrics", ())), task, loaded.num_classes
         ),
     )
 

@@ -15,6 +15,7 @@ from layerwright.training.run import Run
 from layerwright.training.run_config import describe_run
 from layerwright.training.run_folder import RunFolder
 from layerwright.training.session import Session
+from layerwright.training.tensorboard import require_tensorboard
 
 
 def fit(
@@ -73,6 +74,8 @@ def fit(
         )
     with random_state.preserved(), random_state.deterministic_algorithms():
         assembly = assemble(recipe)
+        if recipe.tensorboard:
+            require_tensorboard()
         folder = None
         if run_dir is not None:
             folder = RunFolder.create(Path(run_dir), describe_run(assembly))

@@ -11,6 +11,7 @@ Everything in it is data: no file of a run folder is ever imported or executed.
 """
 
 import json
+import math
 import os
 import platform
 from collections.abc import Iterable, Mapping
@@ -91,13 +92,13 @@ class RunFolder:
         """Replace a .jsonl file: after a resume, rows beyond the checkpoint must go."""
         path = self.path / name
         aside = path.with_suffix(".jsonl.tmp")
-        aside.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        aside.write_text("".join(_line(row) for row in rows))
         aside.replace(path)
 
     def append_row(self, name: str, row: Mapping[str, Any]) -> None:
         """Append one row to a .jsonl file."""
         with (self.path / name).open("a") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(_line(row))
 
     def close(self) -> None:
         """Let other processes have the folder."""
@@ -165,6 +166,19 @@ def environment() -> dict[str, Any]:
             for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
         ],
     }
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(_strict(row), allow_nan=False) + "\n"
+
+
+def _strict(value: Any) -> Any:
+    """JSON has neither NaN nor infinity: a metric that has no value becomes null."""
+    if isinstance(value, Mapping):
+        return {key: _strict(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_strict(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -6,6 +6,21 @@ from typing import Any
 from layerwright.errors import MissingExtraError
 
 
+def require_tensorboard() -> Any:
+    """Return the class that writes events.
+
+    Raises:
+        MissingExtraError: TensorBoard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise MissingExtraError(
+            "writing TensorBoard events", "tensorboard", "tensorboard"
+        ) from error
+    return SummaryWriter
+
+
 class EventWriter:
     """Writes the numbers of each row as TensorBoard scalars; does nothing without a folder.
 
@@ -20,13 +35,7 @@ class EventWriter:
         self._writer: Any = None
         if run_dir is None:
             return
-        try:
-            from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra
-        except ImportError as error:
-            raise MissingExtraError(
-                "writing TensorBoard events", "tensorboard", "tensorboard"
-            ) from error
-        self._writer = SummaryWriter(str(run_dir / "tensorboard"))
+        self._writer = require_tensorboard()(str(run_dir / "tensorboard"))
 
     def write(self, row: dict[str, Any]) -> None:
         """Write one row of the history, or the test values, at its step."""

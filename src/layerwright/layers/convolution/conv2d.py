@@ -32,15 +32,15 @@ class Conv2d(nn.Module):
     and the input's is the same sum turned round, a transposed convolution. The input is kept for
     backward only if the weight learns.
 
-    | tensor        | shape                                         | note                           |
-    | ------------- | --------------------------------------------- | ------------------------------ |
-    | `x`           | `(N, in_channels, H, W)`, or without `N`      | N may be 0                     |
-    | output        | `(N, out_channels, H', W')`, or without `N`   | memory format as torch chooses |
-    | `weight`      | `(out_channels, in_channels / groups, K1, K2)` | starts uniform in ±1/sqrt(fan-in) |
-    | `bias`        | `(out_channels,)`                             | starts the same; None without  |
+    | tensor   | shape                                          | note                    |
+    | -------- | ---------------------------------------------- | ----------------------- |
+    | `x`      | `(N, in_channels, H, W)`, or without `N`       | `N` may be 0            |
+    | output   | `(N, out_channels, H', W')`, or without `N`    | memory format: as torch |
+    | `weight` | `(out_channels, in_channels / groups, K1, K2)` | starts uniform          |
+    | `bias`   | `(out_channels,)`                              | starts uniform, or None |
 
-    H' = floor((H + 2 padding - dilation (K1 - 1) - 1) / stride) + 1, and W' likewise; the fan-in
-    is in_channels / groups · K1 · K2.
+    H' = floor((H + 2 padding - dilation (K1 - 1) - 1) / stride) + 1, and W' likewise.
+    Weight and bias start in ±1/sqrt(fan-in), where the fan-in is in_channels / groups · K1 · K2.
 
     Args:
         in_channels: number of maps that come in.

@@ -45,45 +45,39 @@ class Conv2dFunction(HandWrittenFunction):
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of input, weight and bias, and None for the options."""
-        mask = ctx.needs_input_grad[:3]
-        if not mask[1]:
-            return _backward_without_weight(ctx, grad_output)
-        x, weight = ctx.saved_tensors
-        return *_gradients(ctx, grad_output, x, weight, mask), None
-
-
-def _backward_without_weight(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-    """Return the gradients where the weight wants none; the kernel never reads the input then."""
-    grad_x = grad_bias = None
-    if ctx.needs_input_grad[0]:
-        (weight,) = ctx.saved_tensors
-        layout = torch.channels_last if ctx.channels_last else torch.contiguous_format
-        stand_in = torch.empty(
-            ctx.x_shape, dtype=weight.dtype, device=weight.device, memory_format=layout
+        mask = needs_x, needs_weight, needs_bias = ctx.needs_input_grad[:3]
+        grad_bias = None
+        if needs_weight:
+            x, weight = ctx.saved_tensors
+        else:
+            if needs_bias:  # the kernel would compute the weight's gradient beside it
+                grad_bias = grad_output.sum((0, 2, 3))
+            if not needs_x:
+                return None, None, grad_bias, None
+            (weight,) = ctx.saved_tensors
+            x = _stand_in(ctx, weight)
+            mask = True, False, False
+        stride, padding, dilation, groups = ctx.options
+        grad_x, grad_weight, kernel_grad_bias = _convolution_backward(
+            grad_output,
+            x,
+            weight,
+            (weight.shape[0],),  # the bias's shape
+            stride,
+            padding,
+            dilation,
+            False,  # not a transposed convolution,
+            (0, 0),  # so nothing is added to its output
+            groups,
+            mask,
         )
-        grad_x, _, _ = _gradients(ctx, grad_output, stand_in, weight, (True, False, False))
-    if ctx.needs_input_grad[2]:
-        grad_bias = grad_output.sum((0, 2, 3))  # the kernel would compute the weight's beside it
-    return grad_x, None, grad_bias, None
+        return grad_x, grad_weight, kernel_grad_bias if needs_weight else grad_bias, None
 
 
-def _gradients(
-    ctx: Any, grad_output: Tensor, x: Tensor, weight: Tensor, mask: tuple[bool, bool, bool]
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    stride, padding, dilation, groups = ctx.options
-    return _convolution_backward(
-        grad_output,
-        x,
-        weight,
-        (weight.shape[0],),  # the bias's shape
-        stride,
-        padding,
-        dilation,
-        False,  # not a transposed convolution,
-        (0, 0),  # so nothing is added to its output
-        groups,
-        mask,
-    )
+def _stand_in(ctx: Any, weight: Tensor) -> Tensor:
+    """Return what the kernel reads the input's shape and layout from, never a value."""
+    layout = torch.channels_last if ctx.channels_last else torch.contiguous_format
+    return torch.empty(ctx.x_shape, dtype=weight.dtype, device=weight.device, memory_format=layout)
 
 
 def conv2d(

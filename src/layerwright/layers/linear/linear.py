@@ -16,11 +16,11 @@ _any_autocast = torch._C._is_any_autocast_enabled  # noqa: SLF001 - no public sp
 
 
 class LinearFunction(HandWrittenFunction):
-    """Product with the weight; its backward is two products and a sum, each if it is needed."""
+    """Product of rows with the weight; its backward is two products and a sum, each if needed."""
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Return x W^T + b."""
+        """Return x W^T + b, for x of shape (N, in_features)."""
         return F.linear(x, weight, bias)
 
     @staticmethod
@@ -40,24 +40,11 @@ class LinearFunction(HandWrittenFunction):
         """Return G W, G^T x and the sum of G's rows, conjugated where numbers are complex."""
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad
         saved = ctx.saved_tensors
-        grad_x = grad_weight = grad_bias = None
-        grad_rows = _rows(grad_output)
-        if needs_x:
-            grad_x = torch.mm(grad_rows, saved[-1].conj())
-            if grad_output.dim() != 2:
-                grad_x = grad_x.view(*grad_output.shape[:-1], grad_x.shape[1])
-        if needs_weight:
-            grad_weight = torch.mm(grad_rows.t(), _rows(saved[0]).conj())
-        if needs_bias:
-            grad_bias = grad_rows.sum(0)
-        return grad_x, grad_weight, grad_bias
-
-
-def _rows(tensor: Tensor) -> Tensor:
-    """Make one dim of all dims but the last."""
-    if tensor.dim() == 2:
-        return tensor
-    return tensor.flatten(0, -2) if tensor.dim() > 2 else tensor.unsqueeze(0)
+        return (
+            torch.mm(grad_output, saved[-1].conj()) if needs_x else None,
+            torch.mm(grad_output.t(), saved[0].conj()) if needs_weight else None,
+            grad_output.sum(0) if needs_bias else None,
+        )
 
 
 @torch.fx.wrap  # symbolic tracing records the call and leaves its decisions to the run
@@ -84,7 +71,12 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ):
             if _any_autocast():
                 x, weight, bias = cast_for_autocast(x, weight, bias)
-            return LinearFunction.apply(x, weight, bias)
+            if x.dim() == 2:
+                return LinearFunction.apply(x, weight, bias)
+            if x.dim() > 0:  # a view made inside of a Function could not be changed in place
+                rows = x.flatten(0, -2) if x.dim() > 2 else x.unsqueeze(0)
+                y = LinearFunction.apply(rows, weight, bias)
+                return y.view(*x.shape[:-1], weight.shape[0])
         return F.linear(x, weight, bias)
     except RuntimeError:
         in_features = weight.shape[1]
