@@ -60,7 +60,7 @@ def test_linear_regression_reaches_the_least_squares_solution():
 def test_a_plain_module_learns_from_a_pair_of_tensors():
     """Nothing of ours is needed in the network; the given instance is trained in place."""
     network = nn.Linear(2, 2)
-    run = lw.fit(network, blobs(), epochs=20, lr=0.1, seed=1)
+    run = lw.fit(network, blobs(), epochs=60, lr=0.1, seed=1)
     assert run.network is network
     assert run.status == "finished"
     assert run.test is None
@@ -305,7 +305,7 @@ def test_an_update_that_overflows_never_reaches_a_checkpoint(tmp_path):
 
 def test_bfloat16_autocast_trains():
     """Lower precision changes the arithmetic, not the interface."""
-    run = lw.fit(nn.Linear(2, 2), blobs(), epochs=10, lr=0.1, precision="bfloat16")
+    run = lw.fit(nn.Linear(2, 2), blobs(), epochs=60, lr=0.1, precision="bfloat16")
     assert run.best["validation"]["accuracy"] > 0.9
     assert run.network.weight.dtype == torch.float32
 

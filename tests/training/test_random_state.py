@@ -47,7 +47,12 @@ def test_what_happens_inside_preserved_is_not_noticed_outside():
     random_state.seed_everything(3)
     expected = draws()
     random_state.seed_everything(3)
-    with pytest.raises(ZeroDivisionError), random_state.preserved():
-        random_state.seed_everything(99)
-        1 / 0  # noqa: B018
+
+    def fail_inside():
+        with random_state.preserved():
+            random_state.seed_everything(99)
+            return 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        fail_inside()
     assert draws() == expected

@@ -201,5 +201,5 @@ def test_unknown_steps_are_refused(role, names, value):
 
 def test_the_step_that_does_not_fit_speaks():
     """A wrong input is refused by the convolution, in its own words."""
-    with pytest.raises(ShapeError, match="^Conv2d expected an input of shape"):
+    with pytest.raises(ShapeError, match=r"^Conv2d expected an input of shape"):
         ConvBlock(3, 4, 3)(torch.zeros(1, 2, 5, 5))
