@@ -1,6 +1,7 @@
 """What the training loop costs beside a bare loop: CPU time per step, on one thread.
 
     python benchmarks/training_overhead.py --data-dir DATA [--pairs 200] [--json FILE]
+        [--no-peers] [--peer-pairs 20]
 
 Baseline: a bare loop in the same process, on the same network object and initial weights, with the
 same optimizer options, memory format and threads; resident float tensors, `randperm` and a gather
@@ -11,11 +12,15 @@ ratio is taken within the pair, and the median over the pairs is reported.
 What happens once in a while falls into few blocks and would vanish in a median: the writing of a
 checkpoint (every 30 s) and the end of an epoch are timed on their own and added to each step in
 proportion. Wall time is printed too. Without MNIST at hand random images of its shape are used.
+
+The other trainers that are installed follow in a second table, against the same bare loop; what
+they are given and spared is said in `peers.py`.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import io
 import json
 import os
@@ -23,7 +28,8 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +38,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+import peers
 from layerwright.training import network_state
 from layerwright.training.assembly import Assembly, assemble
 from layerwright.training.default_recipes import default_recipe
@@ -71,20 +78,25 @@ def median_cpu_us(action: Callable[[], None], repeats: int = 9) -> float:
     return statistics.median(times)
 
 
+def bare_optimizer(assembly: Assembly) -> torch.optim.Optimizer:
+    """An optimizer of its own for the bare loop and each peer, with `fit`'s options."""
+    recipe = assembly.recipe
+    return build_optimizer(
+        recipe.optimizer,
+        parameter_groups(assembly.network, recipe.weight_decay),
+        lr=recipe.lr,
+        device=torch.device("cpu"),
+        **recipe.optimizer_options,
+    )
+
+
 class BareLoop:
     """The baseline: what a person would write, without a word too much."""
 
     def __init__(self, assembly: Assembly, images: Tensor, labels: Tensor) -> None:
         self.network = assembly.network
         self.images, self.labels = images, labels
-        recipe = assembly.recipe
-        self.optimizer = build_optimizer(
-            recipe.optimizer,
-            parameter_groups(self.network, recipe.weight_decay),
-            lr=recipe.lr,
-            device=torch.device("cpu"),
-            **recipe.optimizer_options,
-        )
+        self.optimizer = bare_optimizer(assembly)
         self.batches = self._indices()
 
     def _indices(self) -> Iterator[Tensor]:
@@ -134,9 +146,8 @@ class FitLoop:
         return self.session._on_due() and self.steps.step < self.end
 
 
-def measure(network: str, data_dir: str | None, pairs: int, block_steps: int) -> dict[str, Any]:
-    """Interleave blocks of both loops for one network; all times in microseconds per step."""
-    images, labels = mnist(data_dir)
+def assemble_job(network: str, data_dir: str | None, images: Tensor, labels: Tensor) -> Assembly:
+    """The parts of `fit` for a network; who measures with it trains that network."""
     recipe = default_recipe(network, "mnist").changed(
         data=(images, labels) if data_dir is None else "mnist",
         data_dir=data_dir,
@@ -148,7 +159,13 @@ def measure(network: str, data_dir: str | None, pairs: int, block_steps: int) ->
         metrics=("accuracy",),
         checkpoint_every=f"{CHECKPOINT_INTERVAL_S:g}s",
     )
-    assembly = assemble(recipe)
+    return assemble(recipe)
+
+
+def measure(network: str, data_dir: str | None, pairs: int, block_steps: int) -> dict[str, Any]:
+    """Interleave blocks of both loops for one network; all times in microseconds per step."""
+    images, labels = mnist(data_dir)
+    assembly = assemble_job(network, data_dir, images, labels)
     with tempfile.TemporaryDirectory() as scratch:
         folder = RunFolder.create(Path(scratch) / "run", describe_run(assembly))
         bare, fit = BareLoop(assembly, images, labels), FitLoop(assembly, folder)
@@ -191,6 +208,47 @@ def measure(network: str, data_dir: str | None, pairs: int, block_steps: int) ->
     }
 
 
+def measure_peers(
+    network: str, data_dir: str | None, pairs: int, block_steps: int
+) -> list[dict[str, Any]]:
+    """The installed peers against the bare loop, each with a copy of the same new network."""
+    images, labels = mnist(data_dir)
+    assembly = assemble_job(network, data_dir, images, labels)
+    rows = []
+    for peer in peers.PEERS:
+        if not peer.available():
+            continue
+        own = replace(assembly, network=copy.deepcopy(assembly.network))
+        bare = BareLoop(own, images, labels)
+        comparison = peers.Comparison(own.network, bare.run, pairs, block_steps)
+        work = partial(peers.Work, own.network, bare_optimizer(own), own.recipe, images, labels)
+        rows.append({"network": network} | peers.measure_peer(peer, comparison, work))
+    return rows
+
+
+def print_peers(rows: list[dict[str, Any]], console: Console) -> None:
+    table = Table(title="Other trainers: CPU time per step against the same bare loop")
+    for column in ("network", "trainer", "version", "ratio", "quartiles"):
+        table.add_column(column, justify="right" if column == "ratio" else "left")
+    failed = [row for row in rows if "failed" in row]
+    measured = [row for row in rows if "failed" not in row]
+    for row in sorted(measured, key=lambda row: (row["network"], row["cpu_ratio"])):
+        low, _, high = row["cpu_ratio_quartiles"]
+        table.add_row(
+            row["network"],
+            row["peer"],
+            row["version"],
+            f"{row['cpu_ratio']:.2f}",
+            f"{low:.2f}-{high:.2f}",
+        )
+    console.print(table)
+    for row in failed:
+        print(f"{row['network']}, {row['peer']} {row['version']} failed: {row['failed']}")
+    missing = [peer.name for peer in peers.PEERS if not peer.available()]
+    if missing:
+        print(f"not installed, so not measured: {', '.join(missing)}")
+
+
 def mnist(data_dir: str | None) -> tuple[Tensor, Tensor]:
     """Normalised training images, `(N, 1, 28, 28)` float32, and labels; random without data."""
     if data_dir is None:
@@ -213,6 +271,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="*", default=["simplenet", "customnet"])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--no-peers", action="store_true", help="leave the other trainers out")
+    parser.add_argument("--peer-pairs", type=int, default=20, help="pairs for each other trainer")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     blocks = {"simplenet": 100, "customnet": 12}
@@ -235,15 +294,23 @@ def main() -> None:
             f"{row['wall_ratio']:.3f}",
             "yes" if within else "no",
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
     for row in rows:
         print(
             f"{row['network']}: a checkpoint costs {row['checkpoint_us'] / 1e3:.1f} ms of CPU, "
             f"the end of an epoch {row['epoch_end_us'] / 1e3:.2f} ms; "
             f"together {row['rare_us_per_step']:.2f} us a step, included above"
         )
+    peer_rows: list[dict[str, Any]] = []
+    if not arguments.no_peers:
+        for name in arguments.networks:
+            steps = blocks.get(name, 12)
+            peer_rows += measure_peers(name, arguments.data_dir, arguments.peer_pairs, steps)
+        print_peers(peer_rows, console)
     if arguments.json:
-        arguments.json.write_text(json.dumps({"torch": torch.__version__, "rows": rows}, indent=1))
+        report = {"torch": torch.__version__, "rows": rows, "peers": peer_rows}
+        arguments.json.write_text(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

@@ -72,6 +72,8 @@ def test_an_evaluation_split_keeps_every_sample_in_order(dataset):
     """A shuffled loader for validation is read in the order of its dataset."""
     loader = DataLoader(dataset, batch_size=8, shuffle=True, drop_last=True)
     assert flat(rows(loader, shuffles=False, shuffle=False)) == list(range(20))
+    drawn = DataLoader(dataset, batch_size=8, sampler=WeightedRandomSampler([1.0] * 20, 50))
+    assert flat(rows(drawn, shuffles=False, shuffle=False)) == list(range(20))
 
 
 def test_tensors_behind_a_loader_take_the_fast_way():

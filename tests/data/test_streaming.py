@@ -97,8 +97,16 @@ def test_batches_of_another_form_are_refused():
     )
 
 
+def test_each_batch_is_augmented_with_draws_of_its_own():
+    """The same pictures come out differently in each batch and epoch."""
+    items = [(torch.arange(16.0).expand(16, 1, 16, 16), torch.zeros(16))] * 3
+    batches = batches_of(items, augment=("flip",))
+    drawn = {tuple(i[0][:, 0, 0, 0].tolist()) for e in (0, 1) for i, _ in batches.epoch(e)}
+    assert len(drawn) == 6
+
+
 def test_images_of_a_stream_are_augmented():
-    """The first input only, with draws by epoch and batch."""
+    """Each one is itself or its mirror image."""
     images = torch.rand(6, 1, 16, 16)
     items = [(images, torch.arange(6))]
     (changed,), _ = next(batches_of(items, augment=("flip",)).epoch(0))

@@ -2,6 +2,9 @@
 
 import json
 import re
+import resource
+import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -9,7 +12,14 @@ import torch
 from torch import nn
 
 import layerwright as lw
-from layerwright.errors import DataError, NonFiniteError, OptionError, RunFolderError, ShapeError
+from layerwright.errors import (
+    CheckpointError,
+    DataError,
+    NonFiniteError,
+    OptionError,
+    RunFolderError,
+    ShapeError,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -391,3 +401,57 @@ def test_logistic_regression_learns_two_classes_however_they_are_written(labels,
     again = lw.evaluate(tmp_path / "run", (x, y.to(labels)))
     assert again["accuracy"] > 0.95
     assert lw.predict(tmp_path / "run", x).classes.eq(y).float().mean() > 0.95
+
+
+class FillsTheDisk(nn.Module):
+    """After some steps, no file may grow any more: what a full disk looks like to a process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.calls = nn.Linear(2, 2), 0
+
+    def forward(self, x):
+        self.calls += 1
+        if self.calls == 12:
+            _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+        return self.layer(x)
+
+
+def test_a_full_disk_ends_the_run_and_keeps_the_previous_checkpoint(tmp_path):
+    """The message says what to do; resumed with space, the run ends like the undisturbed one."""
+    options = {"epochs": 3, "batch_size": 10, "checkpoint_every": "4steps", "seed": 1}
+    network = FillsTheDisk()
+    fresh = {name: value.clone() for name, value in network.layer.state_dict().items()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with pytest.raises(CheckpointError, match="Fix: free disk space"):
+            lw.fit(network, blobs(), run_dir=tmp_path / "run", **options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, previous)
+
+    def healthy():
+        again = FillsTheDisk()
+        again.calls = 10**6
+        again.layer.load_state_dict(fresh)
+        return again
+
+    resumed = lw.resume(tmp_path / "run", healthy(), blobs())
+    undisturbed = lw.fit(healthy(), blobs(), **options)
+    assert resumed.history == undisturbed.history
+    assert torch.equal(resumed.network.layer.weight, undisturbed.network.layer.weight)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler warns of itself
+def test_compiled_training_learns_and_saves_plain_names(tmp_path):
+    """torch.compile changes the speed, not the interface: the folder loads without it."""
+    if shutil.which("c++") is None and shutil.which("g++") is None:
+        pytest.skip("torch.compile needs a C++ compiler on the CPU, and there is none")
+    run = lw.fit("simplenet", "digits", epochs=5, compile=True, run_dir=tmp_path / "run")
+    assert run.test["accuracy"] > 0.85
+    assert lw.evaluate(tmp_path / "run")["accuracy"] == pytest.approx(
+        run.test["accuracy"], abs=0.01
+    )

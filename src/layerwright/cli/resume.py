@@ -42,11 +42,11 @@ def resume(
         threads: CPU threads to compute with; the run's own number gives the same bits.
         as_json: print one JSON object at the end; progress goes to stderr.
     """
+    use_threads(threads)
     names = {"loss": loss, "optimizer": optimizer, "schedule": schedule, "init": init}
     objects = {name: named_object(text) for name, text in names.items() if text is not None}
     if metrics:
         objects["metrics"] = tuple(named_object(metric) for metric in metrics)
-    use_threads(threads)
 
     from layerwright.training.resume import resume as resume_run
 

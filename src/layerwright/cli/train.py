@@ -46,8 +46,8 @@ def train(
         show_parameters: print which parameters decay, by their role, and do not train.
         as_json: print one JSON object at the end; progress goes to stderr.
     """
-    recipe = choose_recipe(target, (options or RecipeOptions()).given())
     use_threads(threads)
+    recipe = choose_recipe(target, (options or RecipeOptions()).given())
     if show_parameters:
         return _show_parameters(recipe, as_json=as_json)
 

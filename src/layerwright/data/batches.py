@@ -1,7 +1,7 @@
 """From a split to batches: in memory, through worker processes, or as a stream gives them."""
 
 from collections.abc import Generator, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 
 import torch
 from torch import Tensor
@@ -169,7 +169,10 @@ class InMemoryBatches(Batches):
         if order is not None:
             order = order.to(home)
         step = size * self._batches_per_chunk
-        for first in range(start * size, self.num_samples, step):
+        # Chunks always begin at the same batches: kernels may round differently where a batch lies
+        # otherwise in memory, and a resumed run must not.
+        skipped = start % self._batches_per_chunk
+        for first in range((start - skipped) * size, self.num_samples, step):
             last = min(first + step, self.num_samples)
             if order is None:
                 chunk = [tensor[first:last] for tensor in self._tensors]
@@ -180,7 +183,9 @@ class InMemoryBatches(Batches):
             parts = [
                 torch.unsafe_split(part, size) for part in self._ready(chunk, is_view=order is None)
             ]
-            yield zip(zip(*parts[:-1], strict=True), parts[-1], strict=True)
+            batches = zip(zip(*parts[:-1], strict=True), parts[-1], strict=True)
+            yield islice(batches, skipped, None) if skipped else batches
+            skipped = 0
 
     def _ready(self, chunk: list[Tensor], *, is_view: bool) -> list[Tensor]:
         """Normalise a chunk and bring it to the device; none of it shares memory with the data."""

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
-from torch.autograd import Function
+from torch import Tensor, is_grad_enabled
+from torch.autograd import Function, forward_ad
+from torch.compiler import is_exporting
 
 _transform_active = torch._C._are_functorch_transforms_active  # noqa: SLF001 - no public spelling
 
@@ -45,6 +46,16 @@ class HandWrittenFunction(Function):
         if _transform_active():
             return super().apply(*args)  # type: ignore[no-untyped-call]
         return cls._record(*args)
+
+
+def recording_backward() -> bool:
+    """Say whether operators are recorded for backward, and for nothing else.
+
+    Then a `HandWrittenFunction` is entered for inputs that require a gradient. In forward mode
+    the plain operator is used, which brings its own derivative, and in `torch.export` too, whose
+    programs cannot hold a Function.
+    """
+    return is_grad_enabled() and forward_ad._current_level < 0 and not is_exporting()  # noqa: SLF001 - no public spelling
 
 
 def cast_for_autocast(

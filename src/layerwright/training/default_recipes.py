@@ -21,7 +21,13 @@ _CHOSEN: Mapping[tuple[str, str], Mapping[str, Any]] = {
     },
     ("convnet", "mnist"): {"epochs": 10, "lr": 4e-3, "schedule": "one-cycle"},
     ("lenet", "mnist"): {"epochs": 10, "lr": 4e-3, "schedule": "one-cycle"},
-    ("customnet", "mnist"): {"epochs": 8, "lr": 3e-3, "schedule": "one-cycle"},
+    ("customnet", "mnist"): {
+        "epochs": 10,
+        "lr": 2e-3,
+        "schedule": "one-cycle",
+        "optimizer": "adamw",
+        "weight_decay": 0.05,
+    },
     ("customnet", "cifar10"): {
         "epochs": 12,
         "lr": 3e-3,

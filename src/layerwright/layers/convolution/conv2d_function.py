@@ -3,13 +3,16 @@
 from typing import Any
 
 import torch
-from torch import Tensor, is_grad_enabled
-from torch.autograd import forward_ad
+from torch import Tensor
 from torch.nn import functional as F
 
 from layerwright.errors import ShapeError
 from layerwright.layers.convolution.padding import Pair, pad, smallest_map
-from layerwright.layers.hand_written import HandWrittenFunction, cast_for_autocast
+from layerwright.layers.hand_written import (
+    HandWrittenFunction,
+    cast_for_autocast,
+    recording_backward,
+)
 
 Options = tuple[Pair, Pair, Pair, int]  # stride, padding, dilation, groups
 
@@ -92,7 +95,7 @@ def conv2d(
 ) -> Tensor:
     """Convolve images, with `Conv2dFunction` where reverse mode will ask for a gradient.
 
-    In forward mode, and for complex numbers, torch's operator brings the derivative.
+    Elsewhere, as in forward mode or for complex numbers, torch's operator brings the derivative.
 
     Args:
         x: (N, C, H, W) or (C, H, W).
@@ -113,11 +116,8 @@ def conv2d(
             kernel_size = (weight.shape[2], weight.shape[3])
             image, amount = pad(x, padding, padding_mode, kernel_size, dilation)
         if (
-            is_grad_enabled()
-            and (
-                weight.requires_grad or x.requires_grad or (bias is not None and bias.requires_grad)
-            )
-            and forward_ad._current_level < 0  # noqa: SLF001 - no public spelling
+            (weight.requires_grad or x.requires_grad or (bias is not None and bias.requires_grad))
+            and recording_backward()
             and not weight.is_complex()
         ):
             if _any_autocast():

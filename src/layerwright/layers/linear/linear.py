@@ -5,12 +5,15 @@ from operator import index
 from typing import Any
 
 import torch
-from torch import Tensor, is_grad_enabled, nn
-from torch.autograd import forward_ad
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from layerwright.errors import OptionError, ShapeError
-from layerwright.layers.hand_written import HandWrittenFunction, cast_for_autocast
+from layerwright.layers.hand_written import (
+    HandWrittenFunction,
+    cast_for_autocast,
+    recording_backward,
+)
 
 _any_autocast = torch._C._is_any_autocast_enabled  # noqa: SLF001 - no public spelling
 
@@ -51,7 +54,7 @@ class LinearFunction(HandWrittenFunction):
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Compute x W^T + b, with `LinearFunction` where reverse mode will ask for a gradient.
 
-    In forward mode torch's operator brings the derivative.
+    Elsewhere, as in forward mode, torch's operator brings the derivative.
 
     Args:
         x: (..., in_features).
@@ -63,12 +66,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """
     try:  # torch refuses what does not fit; to look first would cost small layers at each call
         if (
-            is_grad_enabled()
-            and (
-                weight.requires_grad or x.requires_grad or (bias is not None and bias.requires_grad)
-            )
-            and forward_ad._current_level < 0  # noqa: SLF001 - no public spelling
-        ):
+            weight.requires_grad or x.requires_grad or (bias is not None and bias.requires_grad)
+        ) and recording_backward():
             if _any_autocast():
                 x, weight, bias = cast_for_autocast(x, weight, bias)
             if x.dim() == 2:
