@@ -87,7 +87,7 @@ def test_epochs_and_seeds_have_orders_of_their_own():
 @pytest.mark.parametrize("augment", [(), ("crop", "flip")])
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_an_epoch_taken_up_in_the_middle_is_bit_identical(augment, shuffle, monkeypatch):
-    """Starting at batch k gives what skipping k batches gives, chunks being cut elsewhere."""
+    """Starting at batch k gives what skipping k batches gives."""
     monkeypatch.setattr(batches_module, "_CHUNK_BYTES", 16 * 3 * 64 * 4 * 5)
     monkeypatch.setattr(batches_module, "_NORMALIZED_ONCE_BYTES", 0)
     options = {"batch_size": 16, "shuffle": shuffle, "seed": 3, "augment": augment}

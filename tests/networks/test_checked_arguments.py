@@ -68,7 +68,7 @@ def test_impossible_input_shapes_are_refused(name, shape):
         (
             lambda: LogisticRegression(num_classes=10),
             (
-                "LogisticRegression expected num_classes=2, received 10. "
+                "LogisticRegression expected num_classes=2 (or 1), received 10. "
                 "Fix: use softmax-classifier, its form for more classes."
             ),
         ),

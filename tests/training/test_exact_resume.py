@@ -16,6 +16,7 @@ from layerwright.training.checkpoints import Checkpoints
 PROGRAM = Path(__file__).with_name("interruptible_run.py")
 CHECKPOINT_EVERY = 3  # steps, as in the program
 ACCUMULATE = 2
+TRIALS = 1  # forward passes by which each start finds out which memory layout the network bears
 
 
 def start(run_dir, kind, counter):
@@ -116,7 +117,8 @@ def test_a_resume_repeats_no_more_than_the_checkpoint_interval(uninterrupted, tm
     stop_after(start(run_dir, kind, counter), counter, 23, signal.SIGKILL)
     status, _ = finish(start(run_dir, kind, counter))
     assert status == "finished"
-    repeated = passes(counter) - full
+    repeated = passes(counter) - full - TRIALS
+    # Killed while a checkpoint is written: the one before it is 3 steps older.
     assert 0 <= repeated <= (CHECKPOINT_EVERY + 1) * ACCUMULATE
     assert_same_bits(run_dir, reference)
 
@@ -136,7 +138,7 @@ def test_ctrl_c_repeats_nothing(uninterrupted, tmp_path):
     assert re.fullmatch(r"interrupted \d+", out.strip())
     status, _ = finish(start(run_dir, kind, counter))
     assert status == "finished"
-    assert passes(counter) == full
+    assert passes(counter) == full + TRIALS
     assert_same_bits(run_dir, reference)
 
 

@@ -1,5 +1,6 @@
 """A network that fits its data: built for it, tried on two samples, laid out to be fast."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -90,14 +91,15 @@ def use_fastest_memory_format(network: nn.Module, data: Data, device: torch.devi
         return
     inputs, _ = _two_samples(data, device)
     try:
-        expected = _trial_output(network, inputs, training=False)
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        _trial_output(network, inputs, training=True)  # for its errors: dropout masks may differ
-        same = _same_answers(expected, _trial_output(network, inputs, training=False))
+        trial = copy.deepcopy(network)  # what a forward pass changes in the network stays as it is
+        expected = _trial_output(trial, inputs, training=False)
+        trial.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        _trial_output(trial, inputs, training=True)  # for its errors: dropout masks may differ
+        same = _same_answers(expected, _trial_output(trial, inputs, training=False))
     except _ERRORS:
-        same = False
-    if not same:
-        network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        return
+    if same:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _failure(
