@@ -96,6 +96,7 @@ def test_every_option_reaches_the_recipe(calls):
         "network-option": ("num_hidden=64", {"num_hidden": 64}),
         "data": ("mnist", "mnist"),
         "data-dir": ("some/data", str(Path("some/data").resolve())),
+        "image-size": ("32", 32),
         "validation": ("0.2", 0.2),
         "limit": ("100", 100),
         "augment": ("flip", ("flip",)),

@@ -455,3 +455,31 @@ def test_compiled_training_learns_and_saves_plain_names(tmp_path):
     assert lw.evaluate(tmp_path / "run")["accuracy"] == pytest.approx(
         run.test["accuracy"], abs=0.01
     )
+
+
+def test_a_folder_of_images_of_mixed_sizes_trains_and_predicts(tmp_path):
+    """Two classes told apart by brightness; scaled to one size, in training and afterwards."""
+    image = pytest.importorskip("PIL.Image", reason="pillow is an extra")
+    generator = np.random.default_rng(0)
+    for name, level in (("dark", 40), ("light", 200)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for index in range(24):
+            size = (10 + index % 5, 12)
+            noise = generator.integers(0, 40, size=(*size, 3))
+            pixels = (level + noise).astype(np.uint8)
+            image.fromarray(pixels).save(tmp_path / "photos" / name / f"{index}.png")
+    with pytest.raises(DataError, match="image_size"):
+        lw.fit("customnet", str(tmp_path / "photos"), epochs=1)
+    run = lw.fit(
+        "customnet",
+        str(tmp_path / "photos"),
+        image_size=8,
+        epochs=8,
+        lr=3e-3,
+        batch_size=8,
+        run_dir=tmp_path / "run",
+    )
+    assert run.best["validation"]["accuracy"] == 1.0
+    files = [tmp_path / "photos" / name / "3.png" for name in ("light", "dark", "light")]
+    assert lw.predict(tmp_path / "run", files).labels() == ["light", "dark", "light"]
+    assert lw.evaluate(tmp_path / "run", split="validation")["accuracy"] == 1.0

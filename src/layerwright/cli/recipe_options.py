@@ -22,6 +22,7 @@ class RecipeOptions:
         network_options: name=value, an argument of the network's constructor; repeatable.
         data: built-in data set, folder of images with one subfolder a class, or file.py:name.
         data_dir: folder with local copies of the built-in data sets.
+        image_size: scale a folder's images to this many pixels, cut to the middle square.
         validation: share of the training split that is held out for validation, such as 0.1.
         limit: use only this many training samples.
         augment: crop or flip, applied to each training batch; repeatable.
@@ -53,6 +54,7 @@ class RecipeOptions:
     network_options: Annotated[Repeated, Parameter(name="--network-option")] = None
     data: str | None = None
     data_dir: Path | None = None
+    image_size: int | None = None
     validation: float | None = None
     limit: int | None = None
     augment: Repeated = None

@@ -69,6 +69,7 @@ def assemble(recipe: Recipe) -> Assembly:
         validation=recipe.validation,
         limit=recipe.limit,
         batch_size=recipe.batch_size,
+        image_size=recipe.image_size,
     )
     network, data = fitting_network(recipe, data)
     if recipe.init != "default":  # the default is what the constructor did, under the seed

@@ -10,7 +10,6 @@ _CHOSEN: Mapping[tuple[str, str], Mapping[str, Any]] = {
         "epochs": 40,
         "lr": 4e-3,
         "schedule": "one-cycle",
-        "optimizer": "adam",
     },
     ("simplenet", "mnist"): {
         "epochs": 20,
@@ -29,9 +28,12 @@ _CHOSEN: Mapping[tuple[str, str], Mapping[str, Any]] = {
         "weight_decay": 0.05,
     },
     ("customnet", "cifar10"): {
-        "epochs": 12,
+        "network_options": {"batch_norm": True},
+        "epochs": 10,
         "lr": 3e-3,
         "schedule": "one-cycle",
+        "optimizer": "adamw",
+        "weight_decay": 0.05,
         "augment": ("flip",),
     },
 }

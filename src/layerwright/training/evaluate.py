@@ -86,7 +86,12 @@ def _load(trained: TrainedNetwork, data: Any, data_dir: str | None) -> Data:
     else:
         named = isinstance(data, str | Path)
         shares = {"validation": options.get("validation", 0.1) if named else 0.0, "limit": None}
-    loaded = load_data(data, data_dir=data_dir or options.get("data_dir"), **shares)
+    loaded = load_data(
+        data,
+        data_dir=data_dir or options.get("data_dir"),
+        image_size=options.get("image_size"),
+        **shares,
+    )
     shape = trained.facts.get("input_shape")
     if loaded.name == "digits" and shape is not None:
         loaded = loaded.with_image_size(shape[-1])

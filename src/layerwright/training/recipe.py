@@ -24,6 +24,7 @@ class Recipe:
         network_options: keyword arguments of the network's constructor.
         data: a built-in name, `(inputs, targets)`, a Dataset, a DataLoader or a folder of images.
         data_dir: folder with local copies of the built-in data sets.
+        image_size: for a folder of images: scale them to this many pixels, cut to the middle square.
         validation: the share of the training split that is carved off for validation, in [0, 1).
         limit: use only this many training samples.
         augment: what is done to each training batch, in this order: "crop", "flip".
@@ -59,6 +60,7 @@ class Recipe:
     network_options: Mapping[str, Any] = field(default_factory=dict)
     data: Any = "digits"
     data_dir: str | None = None
+    image_size: int | None = None
     validation: float = 0.1
     limit: int | None = None
     augment: tuple[str, ...] = ()
@@ -89,7 +91,7 @@ class Recipe:
         """Refuse impossible values here, so that every way to a run refuses them alike."""
         for name in ("epochs", "batch_size", "accumulate"):
             _require(name, getattr(self, name), getattr(self, name) >= 1, "a whole number from 1")
-        for name in ("limit", "patience"):
+        for name in ("image_size", "limit", "patience"):
             value = getattr(self, name)
             _require(name, value, value is None or value >= 1, "a whole number from 1, or None")
         _require("workers", self.workers, self.workers >= 0, "a whole number from 0")
