@@ -113,9 +113,9 @@ def conv2d(
 
 def activations() -> list[Case]:
     """Build the cases of the activations, which are imported only if they are asked for."""
-    from layerwright.layers.activation.relu import ReLU  # noqa: PLC0415
-    from layerwright.layers.activation.sigmoid import Sigmoid  # noqa: PLC0415
-    from layerwright.layers.activation.tanh import Tanh  # noqa: PLC0415
+    from layerwright.layers.activation.relu import ReLU
+    from layerwright.layers.activation.sigmoid import Sigmoid
+    from layerwright.layers.activation.tanh import Tanh
 
     pairs: list[tuple[type[nn.Module], type[nn.Module]]] = [
         (ReLU, nn.ReLU),

@@ -18,9 +18,9 @@ NAMES = ["Recipe", "Run", "evaluate", "fit", "initialize", "predict", "resume"]
 OPTIONS = {
     "train": [
         "--accumulate", "--augment", "--batch-size", "--checkpoint-every", "--clip-norm",
-        "--compile", "--data", "--data-dir", "--device", "--epochs", "--image-size", "--init", "--json",
-        "--limit", "--loss", "--lr", "--metric", "--monitor", "--nan-guard", "--network",
-        "--network-option", "--no-compile", "--no-nan-guard", "--no-tensorboard",
+        "--compile", "--data", "--data-dir", "--device", "--epochs", "--image-size", "--init",
+        "--json", "--limit", "--loss", "--lr", "--metric", "--monitor", "--nan-guard",
+        "--network", "--network-option", "--no-compile", "--no-nan-guard", "--no-tensorboard",
         "--optimizer", "--optimizer-option", "--patience", "--precision", "--run-dir",
         "--schedule", "--seed", "--show-parameters", "--tensorboard", "--threads",
         "--validation", "--weight-decay", "--workers", "TARGET",

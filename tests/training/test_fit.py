@@ -1,5 +1,6 @@
 """Fit, seen from its user."""
 
+import io
 import json
 import re
 import resource
@@ -9,6 +10,7 @@ import signal
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch import nn
 
 import layerwright as lw
@@ -483,3 +485,15 @@ def test_a_folder_of_images_of_mixed_sizes_trains_and_predicts(tmp_path):
     files = [tmp_path / "photos" / name / "3.png" for name in ("light", "dark", "light")]
     assert lw.predict(tmp_path / "run", files).labels() == ["light", "dark", "light"]
     assert lw.evaluate(tmp_path / "run", split="validation")["accuracy"] == 1.0
+
+
+def test_the_last_line_is_the_metric_whatever_selects_the_weights():
+    """Selected by loss, quoted by accuracy."""
+    file = io.StringIO()
+    console = Console(file=file, width=120)
+    run = lw.fit("simplenet", "digits", epochs=2, limit=100, monitor="loss", console=console)
+    lines = file.getvalue().splitlines()
+    losses = [row["validation"]["loss"] for row in run.history]
+    assert run.best["validation"]["loss"] == min(losses)
+    assert lines[-1] == f"test accuracy {100 * run.test['accuracy']:.2f} %"
+    assert lines[-3] == (f"best epoch {run.best['epoch']} (validation loss {min(losses):.4f})")

@@ -43,6 +43,7 @@ class Assembly:
     data: Data
     loss: Loss
     metrics: list[Metric]
+    headline: str  # the name of the value that people quote
     monitor: tuple[str, bool]  # name, and whether higher is better
     autocast: Callable[[], AbstractContextManager[Any]] | None
     train_batches: Batches
@@ -111,6 +112,7 @@ def assemble(recipe: Recipe) -> Assembly:
         data,
         loss,
         metrics,
+        _headline(metrics),
         _monitor(recipe, metrics),
         autocast,
         batches,
@@ -160,12 +162,19 @@ def _factor(recipe: Recipe, batches: Batches) -> Callable[[int], float]:
     return resolve_schedule(recipe.schedule, recipe.epochs * steps_per_epoch)
 
 
+def _headline(metrics: list[Metric]) -> str:
+    """The value that people quote: the first metric that is a number, or the loss."""
+    numbers = (metric.name for metric in metrics if not isinstance(metric, ConfusionMatrix))
+    return next(numbers, "loss")
+
+
 def _monitor(recipe: Recipe, metrics: list[Metric]) -> tuple[str, bool]:
     """The validation value that selects the best weights, and whether higher is better."""
-    directions = {"loss": False, **{metric.name: metric.higher_is_better for metric in metrics}}
-    tables = {metric.name for metric in metrics if isinstance(metric, ConfusionMatrix)}
-    directions = {name: higher for name, higher in directions.items() if name not in tables}
-    name = recipe.monitor or next((m.name for m in metrics if m.name not in tables), "loss")
+    directions = {"loss": False}
+    for metric in metrics:
+        if not isinstance(metric, ConfusionMatrix):
+            directions[metric.name] = metric.higher_is_better
+    name = recipe.monitor or _headline(metrics)
     if name not in directions:
         raise OptionError(
             f"monitor expected one of {', '.join(directions)}, received {name!r}. "

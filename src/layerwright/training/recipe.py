@@ -24,7 +24,7 @@ class Recipe:
         network_options: keyword arguments of the network's constructor.
         data: a built-in name, `(inputs, targets)`, a Dataset, a DataLoader or a folder of images.
         data_dir: folder with local copies of the built-in data sets.
-        image_size: for a folder of images: scale them to this many pixels, cut to the middle square.
+        image_size: scale a folder's images to this many pixels, cut to the middle square.
         validation: the share of the training split that is carved off for validation, in [0, 1).
         limit: use only this many training samples.
         augment: what is done to each training batch, in this order: "crop", "flip".

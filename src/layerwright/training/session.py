@@ -240,7 +240,7 @@ class Session:
             value = format_value(name, self.best["validation"][name])
             self.progress.say(f"best epoch {self.best['epoch']} (validation {name} {value})")
         numbers = {k: v for k, v in (self.test or {}).items() if isinstance(v, float)}
-        for key in sorted(numbers, key=lambda key: key == self.assembly.monitor[0]):
+        for key in sorted(numbers, key=lambda key: key == self.assembly.headline):
             self.progress.say(f"test {key} {format_value(key, numbers[key])}")
 
     def _interrupted(self) -> Run:

@@ -59,7 +59,8 @@ class Conv2d(nn.Module):
 
     Raises:
         OptionError: an option is impossible; the message says what is possible.
-        ShapeError: at the call, where the input has other channels or is smaller than the kernel.
+        ShapeError: at the call, where the input has other channels or is smaller than the kernel
+            (while `torch.compile` traces, its own error tells instead).
 
     Example:
         >>> Conv2d(3, 8, 5, padding="same")(torch.randn(2, 3, 32, 32)).shape

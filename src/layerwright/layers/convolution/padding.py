@@ -53,7 +53,6 @@ def smallest_map(padding: Pair | str, padding_mode: str, kernel_size: Pair, dila
     before, after = sides(padding, kernel_size, dilation)
     height, width = (
         max(
-            1,
             step * (size - 1) + 1 - low - high,
             {"reflect": max(low, high) + 1, "circular": max(low, high)}.get(padding_mode, 1),
         )

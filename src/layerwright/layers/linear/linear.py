@@ -116,7 +116,8 @@ class Linear(nn.Module):
 
     Raises:
         OptionError: a size is not a whole number from 0.
-        ShapeError: at the call, where the last dim of the input is not `in_features`.
+        ShapeError: at the call, where the last dim of the input is not `in_features` (while
+            `torch.compile` traces, its own error tells instead).
 
     Example:
         >>> Linear(784, 10)(torch.randn(64, 784)).shape
