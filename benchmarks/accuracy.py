@@ -107,7 +107,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, help="fewer seeds than the table asks for")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 110)
     results = []
     for job in JOBS:
         if arguments.only and job.name not in arguments.only:

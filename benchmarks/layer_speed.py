@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -287,7 +288,7 @@ def main() -> None:
         kinds.add_column(column, justify="left" if column == "kind" else "right")
     for name, time_us in functions.items():
         kinds.add_row(name, f"{time_us:.1f}", f"{time_us - functions['F.linear']:+.1f}")
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
     console.print(kinds)
     if arguments.json:

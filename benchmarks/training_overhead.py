@@ -25,6 +25,7 @@ import io
 import json
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -294,7 +295,7 @@ def main() -> None:
             f"{row['wall_ratio']:.3f}",
             "yes" if within else "no",
         )
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
     for row in rows:
         print(

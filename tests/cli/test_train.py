@@ -141,6 +141,7 @@ def test_options_may_be_repeated_and_hold_any_literal(calls):
     recipe = calls.arguments[0]["recipe"]
     assert recipe.augment == ("crop", "flip")
     assert recipe.network_options == {
+        **default_recipe("customnet", "digits").network_options,  # what is not named stays
         "a": 2, "b": (2, 3), "c": None, "d": "relu", "e": "x=y", "num_hidden": 5,
     }  # fmt: skip
 

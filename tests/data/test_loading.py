@@ -216,6 +216,7 @@ def test_ctrl_c_is_left_to_the_main_process(tmp_path, handled):
 import os, signal, sys, time, torch
 from layerwright.data.batches import make_batches
 from layerwright.data.splits import DatasetSplit
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell ignores it
 class Slow(torch.utils.data.Dataset):
     def __len__(self): return 40
     def __getitem__(self, index):

@@ -1,8 +1,8 @@
 """When an activation enters its hand-written backward, and when the plain operator does."""
 
-import torch
 from torch import Tensor
-from torch.autograd import forward_ad
+
+from layerwright.layers.hand_written import recording_backward
 
 
 def backward_wanted(x: Tensor) -> bool:
@@ -13,6 +13,4 @@ def backward_wanted(x: Tensor) -> bool:
     a Function returns wrong second derivatives in nested forward mode without saying so, and keeps
     `torch.compile` from tracing the Function at all.
     """
-    return (
-        x.requires_grad and torch.is_grad_enabled() and forward_ad._current_level < 0  # noqa: SLF001 - no public spelling
-    )
+    return x.requires_grad and recording_backward()
