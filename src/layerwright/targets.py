@@ -185,9 +185,8 @@ def _import_file(path: Path) -> ModuleType:
         if not folder.is_dir():
             raise TargetError(f"{path} expected a file, and the folder {folder} does not exist.")
         names = [item.name for item in folder.glob("*.py")]
-        raise TargetError(
-            f"{path} expected a file, which does not exist. {_nearest(path.name, names)}"
-        )
+        beside = _nearest(path.name, names) if names else f"There is no .py file in {folder}."
+        raise TargetError(f"{path} expected a file, which does not exist. {beside}")
     path = path.resolve()
     source = path.read_bytes()
     digest = hashlib.sha256(bytes(path) + b"\0" + source).hexdigest()[:12]

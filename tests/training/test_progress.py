@@ -30,8 +30,9 @@ def test_without_a_terminal_there_are_plain_lines_only():
     assert "\r" not in text
     assert "\x1b" not in text
     header, row = text.splitlines()
-    names = ["epoch", "step", "train loss", "validation loss", "validation accuracy", "lr"]
+    names = ["epoch", "step", "train loss", "val loss", "val accuracy", "lr"]
     assert header.split() == " ".join([*names, "seconds"]).split()
+    assert max(len(header), len(row)) < 80  # an ordinary terminal
     assert row.split() == ["1/3", "20", "1.2500", "0.5000", "98.61", "%", "0.001", "2.0", "*"]
 
 

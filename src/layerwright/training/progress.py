@@ -79,13 +79,13 @@ class Progress:
         }
         for name, value in row.get("validation", {}).items():
             if isinstance(value, float):  # tables such as a confusion matrix are in metrics.jsonl
-                cells[f"validation {name}"] = format_value(name, value)
+                cells[f"val {name}"] = format_value(name, value)
         cells["lr"] = f"{row['lr']:.2g}"
         cells["seconds"] = f"{seconds:.1f}"
         if list(cells) != self._columns:
             self._columns = list(cells)
-            self.say("  ".join(f"{name:>9}" for name in cells))
-        line = "  ".join(f"{cell:>{max(len(name), 9)}}" for name, cell in cells.items())
+            self.say("  ".join(f"{name:>8}" for name in cells))
+        line = "  ".join(f"{cell:>{max(len(name), 8)}}" for name, cell in cells.items())  # 77 wide
         self.say(line + ("  *" if is_best else ""))
 
     def _clear(self) -> None:
