@@ -22,6 +22,7 @@ from layerwright.errors import (
     RunFolderError,
     ShapeError,
 )
+from layerwright.training.checkpoints import Checkpoints
 
 
 @pytest.fixture(autouse=True)
@@ -291,7 +292,7 @@ def test_a_non_finite_gradient_stops_the_run_and_names_module_step_and_samples(
     ), message
     if with_folder:
         assert "The checkpoint of step 0 is intact" in message
-        state = lw.training.checkpoints.Checkpoints(tmp_path / "run" / "checkpoints")
+        state = Checkpoints(tmp_path / "run" / "checkpoints")
         assert all(torch.isfinite(v).all() for v in state.newest_intact()["network"].values())
     assert all(torch.isfinite(p).all() for p in network.parameters())
 
@@ -309,10 +310,42 @@ def test_an_update_that_overflows_never_reaches_a_checkpoint(tmp_path):
             run_dir=tmp_path / "run",
             checkpoint_every="1steps",
         )
-    from layerwright.training.checkpoints import Checkpoints
-
     state = Checkpoints(tmp_path / "run" / "checkpoints").newest_intact()
     assert all(torch.isfinite(value).all() for value in state["network"].values())
+
+
+class Scaled(nn.Module):
+    """Gradients of 1e25: finite, with squares that are not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+
+    def forward(self, x):
+        return self.layer(x) * 1e25
+
+
+@pytest.mark.parametrize("checkpoint_every", ["3steps", "30s"])
+def test_an_optimizer_state_that_overflows_never_reaches_a_checkpoint(tmp_path, checkpoint_every):
+    """Adam's squares become infinite while weights stay finite; the last checkpoint counts too."""
+    with pytest.raises(NonFiniteError) as caught:
+        lw.fit(
+            Scaled(),
+            (torch.ones(64, 2), torch.zeros(64)),
+            loss=lambda output, target: output.sum(),
+            metrics=("mae",),
+            epochs=1,
+            batch_size=8,
+            validation=0.0,
+            run_dir=tmp_path / "run",
+            checkpoint_every=checkpoint_every,
+        )
+    assert str(caught.value).startswith(
+        "training stopped: the optimizer's exp_avg_sq of layer.weight became non-finite in the "
+        "update of step 1 (epoch 1); loss and gradients were finite. "
+        "Fix: lower --lr, or clip gradients with --clip-norm."
+    )
+    assert Checkpoints(tmp_path / "run" / "checkpoints").steps() == [0]
 
 
 def test_bfloat16_autocast_trains():

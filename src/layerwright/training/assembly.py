@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from layerwright.data.batches import Batches, make_batches
 from layerwright.data.catalog import load_data
@@ -210,3 +210,14 @@ def restore_state(assembly: Assembly, state: Mapping[str, Any]) -> None:
     steps.step, steps.epoch, steps.batch = training["step"], training["epoch"], training["batch"]
     steps.num_seen, steps.loss_sum = training["num_seen"], training["loss_sum"]
     random_state.restore(training["random"])
+
+
+def non_finite_state(assembly: Assembly) -> list[str]:
+    """Name what holds NaN or infinity: parameters, buffers, and the optimizer's own state."""
+    names = {id(parameter): name for name, parameter in assembly.network.named_parameters()}
+    return network_state.non_finite_names(assembly.network) + [
+        f"the optimizer's {key} of {names.get(id(parameter), 'a parameter')}"
+        for parameter, values in assembly.steps.optimizer.state.items()
+        for key, value in values.items()
+        if isinstance(value, Tensor) and not bool(torch.isfinite(value).all())
+    ]

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from layerwright.training import network_state
-from layerwright.training.assembly import Assembly, restore_state
+from layerwright.training.assembly import Assembly, non_finite_state, restore_state
 from layerwright.training.gradient_steps import NonFiniteStep
 from layerwright.training.nonfinite import Cause, find_cause
 
@@ -73,11 +73,11 @@ def _replay(assembly: Assembly, num_batches: int | None) -> None:
 
 def _explain_weights(assembly: Assembly, name: str | None) -> str:
     """Replay until the update that overflows."""
-    steps, network = assembly.steps, assembly.network
+    steps = assembly.steps
     found: list[str] = []
 
     def still_finite() -> bool:
-        found.extend(network_state.non_finite_names(network))
+        found.extend(non_finite_state(assembly))
         return not found
 
     while not found and steps.epoch < assembly.recipe.epochs:
@@ -88,13 +88,15 @@ def _explain_weights(assembly: Assembly, name: str | None) -> str:
             steps.start_epoch(steps.epoch + 1)
     if not found:
         return f"training stopped: {name} is not finite; a replay did not meet it again."
+    where = f"step {steps.step} (epoch {steps.epoch + 1})"
+    if found[0] in dict(assembly.network.named_buffers()):
+        return (
+            f"training stopped: buffer {found[0]} became non-finite in {where}; loss and gradients "
+            "were finite. Fix: look at what the module that owns it computes."
+        )
     return (
-        f"training stopped: {found[0]} became non-finite in the update of step {steps.step}"
-        f" (epoch {steps.epoch + 1}); its gradient was finite. "
-        "Fix: lower --lr, or clip gradients with --clip-norm."
-        if found[0] in dict(network.named_parameters())
-        else f"training stopped: buffer {found[0]} became non-finite in step {steps.step} "
-        f"(epoch {steps.epoch + 1}). Fix: look at what the module that owns it computes."
+        f"training stopped: {found[0]} became non-finite in the update of {where}; loss and "
+        "gradients were finite. Fix: lower --lr, or clip gradients with --clip-norm."
     )
 
 

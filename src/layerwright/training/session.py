@@ -1,14 +1,15 @@
 """A run from its first step to its last: epochs, validation, checkpoints, and what goes wrong."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 
 from layerwright.errors import CheckpointError, NonFiniteError
 from layerwright.training import network_state
-from layerwright.training.assembly import Assembly, memory_state, restore_state
+from layerwright.training.assembly import Assembly, memory_state, non_finite_state, restore_state
 from layerwright.training.evaluation import evaluate_batches
 from layerwright.training.gradient_steps import NonFiniteStep
 from layerwright.training.interrupts import Interrupts
@@ -65,7 +66,9 @@ class Session:
         self.stopped_early = training["stopped_early"]
         self._saved_step = training["step"]
         if self.folder is not None:
-            self.folder.write_rows("metrics.jsonl", self._rows())
+            rows = [*self.history, *([{"test": self.test}] if self.test is not None else [])]
+            with self._writable():
+                self.folder.write_rows("metrics.jsonl", rows)
 
     def train(self) -> Run:
         """Run the rest of the epochs, then touch the test split once.
@@ -137,21 +140,24 @@ class Session:
                 row["epoch"] - self.best["epoch"] >= patience
                 and row["epoch"] < assembly.recipe.epochs
             )
-        if self.folder is not None:
-            self._append(row, {"epoch": row["epoch"], "seconds": round(seconds, 3)})
+        self._append(row, {"epoch": row["epoch"], "seconds": round(seconds, 3)})
         self.events.write(row)
         self.progress.row(row, seconds, is_best=is_best)
         steps.start_epoch(steps.epoch + 1)
 
     def _append(self, row: dict[str, Any], timing: dict[str, Any]) -> None:
-        if self.folder is None:
-            return
+        if self.folder is not None:
+            with self._writable():
+                self.folder.append_row("metrics.jsonl", row)
+                self.folder.append_row("timing.jsonl", timing)
+
+    @contextmanager
+    def _writable(self) -> Iterator[None]:
         try:
-            self.folder.append_row("metrics.jsonl", row)
-            self.folder.append_row("timing.jsonl", timing)
+            yield
         except OSError as error:
             raise CheckpointError(
-                f"a row could not be written to {self.folder.path}: {error}. "
+                f"a row could not be written to the run folder: {error}. "
                 "Fix: free disk space, then resume the run."
             ) from error
 
@@ -187,15 +193,19 @@ class Session:
         self.progress.live(steps.epoch, steps.batch, steps.mean_loss(), steps.lr())
         return True
 
-    def _save(self, network: dict[str, Any] | None = None) -> None:
-        """Write a checkpoint: of the network as it is, or of `network`, captured before."""
-        steps = self.assembly.steps
-        failure = steps.settle()
+    def _require_finite(self) -> None:
+        """Let nothing that is not finite reach a checkpoint: weights, buffers, optimizer state."""
+        failure = self.assembly.steps.settle()
         if failure is not None:
             self._fail(failure)
-        broken = network_state.non_finite_names(self.assembly.network) if network is None else []
-        if broken and self.assembly.recipe.nan_guard:
+        broken = non_finite_state(self.assembly) if self.assembly.recipe.nan_guard else []
+        if broken:
             self._fail(None, broken[0])
+
+    def _save(self, network: dict[str, Any] | None = None) -> None:
+        """Write a checkpoint: of the network as it is, or of `network`, captured before."""
+        if network is None:
+            self._require_finite()
         state = memory_state(self.assembly)
         if network is not None:
             state["network"] = network
@@ -211,9 +221,10 @@ class Session:
             self.folder.checkpoints.save(state)
         else:
             self._last_state = state
-        self._saved_at, self._saved_step = time.monotonic(), steps.step
+        self._saved_at, self._saved_step = time.monotonic(), self.assembly.steps.step
 
     def _finish(self) -> None:
+        self._require_finite()
         assembly = self.assembly
         last = network_state.capture(assembly.network)
         if self.best is not None and self.best_weights is not None:
@@ -226,8 +237,7 @@ class Session:
                 assembly.metrics,
                 assembly.autocast,
             )
-            if self.folder is not None:
-                self._append({"test": self.test}, {"finished": True})
+            self._append({"test": self.test}, {"finished": True})
             self.events.write({"step": assembly.steps.step, "test": self.test})
         self.done = True
         self._save(last)
@@ -266,9 +276,6 @@ class Session:
             newest = self.folder.checkpoints.steps()[-1]
             kept = f" The checkpoint of step {newest} is intact: {self.folder.checkpoints.folder}."
         raise NonFiniteError(message + kept)
-
-    def _rows(self) -> list[dict[str, Any]]:
-        return [*self.history, *([{"test": self.test}] if self.test is not None else [])]
 
     def _run(self, status: str) -> Run:
         steps = self.assembly.steps
