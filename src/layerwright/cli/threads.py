@@ -8,13 +8,14 @@ from layerwright.errors import OptionError
 def use_threads(number: int | None) -> None:
     """Compute with this many CPU threads; None leaves torch's choice.
 
-    Call it before torch is imported. OpenMP's threads wait by spinning otherwise, which beside any
-    other busy process makes training several times slower; the results are the same.
+    Call it before torch is imported. GNU OpenMP's threads wait for each other by spinning, ten
+    times as long as is set here; beside other busy programs that makes training more than twice as
+    slow (docs/speed.md). The results are the same.
 
     Raises:
         OptionError: `number` is below 1.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "30000")
     if number is None:
         return
     if number < 1:
