@@ -7,6 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import layerwright.testing as testing
+    from layerwright.contract.case import Case as Case
+    from layerwright.contract.check import check as check
+    from layerwright.contract.traits import traits as traits
     from layerwright.initialization.recipes import initialize as initialize
     from layerwright.training.evaluate import evaluate as evaluate
     from layerwright.training.fit import fit as fit
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Case": "layerwright.contract.case",
+    "check": "layerwright.contract.check",
     "Recipe": "layerwright.training.recipe",
     "Run": "layerwright.training.run",
     "evaluate": "layerwright.training.evaluate",
@@ -25,15 +31,30 @@ _HOME = {
     "initialize": "layerwright.initialization.recipes",
     "predict": "layerwright.training.predict",
     "resume": "layerwright.training.resume",
+    "testing": "layerwright.testing",
+    "traits": "layerwright.contract.traits",
 }
 
-__all__ = ["Recipe", "Run", "evaluate", "fit", "initialize", "predict", "resume"]
+__all__ = [
+    "Case",
+    "Recipe",
+    "Run",
+    "check",
+    "evaluate",
+    "fit",
+    "initialize",
+    "predict",
+    "resume",
+    "testing",
+    "traits",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
+    module = import_module(_HOME[name])
+    value = module if name == "testing" else getattr(module, name)
     globals()[name] = value
     return value
 

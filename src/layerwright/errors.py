@@ -8,7 +8,8 @@
     ├── MissingExtraError (ImportError)        an optional dependency is not installed
     ├── RunFolderError    (RuntimeError)       a run folder is missing, in use or not ours
     ├── CheckpointError   (RuntimeError)       a checkpoint is damaged, unsafe or cannot be written
-    └── NonFiniteError    (ArithmeticError)    training met NaN or infinity
+    ├── NonFiniteError    (ArithmeticError)    training met NaN or infinity
+    └── ContractError     (AssertionError)     a layer breaks the contract
 
 Each message says what was expected, what was received and how to fix it. The command line prints
 it without a traceback and ends with exit code 2 (wrong usage) or 1 (a run that failed).
@@ -65,5 +66,11 @@ class CheckpointError(LayerwrightError, RuntimeError):
 
 class NonFiniteError(LayerwrightError, ArithmeticError):
     """Training met a loss or gradient that is NaN or infinite."""
+
+    exit_code = 1
+
+
+class ContractError(LayerwrightError, AssertionError):
+    """A layer breaks the contract, and the caller asked for an exception."""
 
     exit_code = 1

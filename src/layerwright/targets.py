@@ -193,38 +193,38 @@ def _import_file(path: Path) -> ModuleType:
     name = f"{re.sub(r'[^A-Za-z0-9_]', '_', path.stem)}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
-    loader = _FileLoader(name, str(path))
+    loader = FileLoader(name, str(path))
     spec = spec_from_loader(name, loader)
     if spec is None:
         raise TargetError(f"{path} expected a Python file, and cannot be imported.")
     module = module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with _importable(path.parent):
+        with importable(path.parent):
             loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise TargetError(_failure(str(path), error)) from error
+        raise TargetError(failure_in_words(str(path), error)) from error
     return module
 
 
 def _import_module(name: str) -> ModuleType:
     """Import a module by its name, from the current folder too."""
     try:
-        with _importable(Path.cwd()):
+        with importable(Path.cwd()):
             return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise TargetError(_failure(name, error)) from error
+            raise TargetError(failure_in_words(name, error)) from error
         raise TargetError(
             f"{name!r} expected a module, and there is no module {error.name!r}. "
             "Fix: run from the folder that holds it, install it, or give the path of its .py file."
         ) from None
     except (Exception, SystemExit) as error:
-        raise TargetError(_failure(name, error)) from error
+        raise TargetError(failure_in_words(name, error)) from error
 
 
-class _FileLoader(SourceFileLoader):
+class FileLoader(SourceFileLoader):
     """Compiles from source each time: no __pycache__ in a user's folder, no stale code."""
 
     def path_stats(self, path: str) -> Mapping[str, Any]:
@@ -232,7 +232,7 @@ class _FileLoader(SourceFileLoader):
 
 
 @contextmanager
-def _importable(folder: Path) -> Iterator[None]:
+def importable(folder: Path) -> Iterator[None]:
     """Let imports find a folder's files, as `python file.py` does."""
     entry = str(folder)
     sys.path.insert(0, entry)
@@ -243,7 +243,7 @@ def _importable(folder: Path) -> Iterator[None]:
             sys.path.remove(entry)
 
 
-def _failure(place: str, error: BaseException) -> str:
+def failure_in_words(place: str, error: BaseException) -> str:
     """Say which line of a person's own code an import failed at."""
     file, line, text = place, None, str(error)
     frames = [

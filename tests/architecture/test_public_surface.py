@@ -13,9 +13,19 @@ from layerwright.cli.app import VERBS, build_app
 from layerwright.cli.recipe_options import RecipeOptions
 from layerwright.training.recipe import Recipe
 
-NAMES = ["Recipe", "Run", "evaluate", "fit", "initialize", "predict", "resume"]
+NAMES = [
+    "Case", "Recipe", "Run", "check", "evaluate", "fit", "initialize", "predict", "resume",
+    "testing", "traits",
+]  # fmt: skip
 
 OPTIONS = {
+    "check": [
+        "--format", "--ignore", "--input", "--json", "--loss", "--loss-target", "--memory-limit",
+        "--output", "--pdb", "--run-script", "--seed", "--select", "--strict", "--tier",
+        "--time-limit", "--verbose", "TARGET",
+    ],
+    "rule": ["--json", "NAME"],
+    "rules": ["--json"],
     "train": [
         "--accumulate", "--augment", "--batch-size", "--checkpoint-every", "--clip-norm",
         "--compile", "--data", "--data-dir", "--device", "--epochs", "--image-size", "--init",
@@ -50,7 +60,10 @@ def test_editors_and_type_checkers_see_the_same_names():
     """The lazy table and the imports for type checkers name the same homes."""
     tree = ast.parse(Path(layerwright.__file__).read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If))
-    seen = {node.names[0].asname: node.module for node in block.body}
+    seen = {
+        node.names[0].asname: getattr(node, "module", None) or node.names[0].name
+        for node in block.body
+    }
     assert seen == layerwright._HOME
 
 

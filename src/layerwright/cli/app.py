@@ -7,15 +7,14 @@ import ast
 import os
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
-from typing import Any
+from pathlib import Path
 
 from cyclopts import App, CycloptsError, Parameter
 
 from layerwright import __version__
 from layerwright.errors import LayerwrightError
 
-VERBS = ("train", "evaluate", "predict", "resume", "env")
+VERBS = ("check", "rule", "rules", "train", "evaluate", "predict", "resume", "env")
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
@@ -51,7 +50,7 @@ def build_app() -> App:
     """Return the command line with all its verbs, none of them imported."""
     app = App(
         name="layerwright",
-        help="Build custom PyTorch layers and networks, train them exactly, and see the result.",
+        help="Build custom PyTorch layers, know that they are right, and train them exactly.",
         version=__version__,
         help_format="plaintext",
         default_parameter=Parameter(show_default=False),
@@ -66,10 +65,8 @@ def build_app() -> App:
 
 def _docstring(verb: str) -> str | None:
     """Read a verb's help from its source, so that listing the verbs imports none of them."""
-    spec = find_spec(f"layerwright.cli.{verb}")
-    loader: Any = spec.loader if spec else None
-    source = loader.get_source(f"layerwright.cli.{verb}") if loader else None
-    for node in ast.parse(source or "").body:
+    source = Path(__file__).with_name(f"{verb}.py").read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef) and node.name == verb:
             return ast.get_docstring(node)
     return None

@@ -1,0 +1,267 @@
+"""The part of `layerwright check` that runs the user's code, in a child process."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from layerwright.cli.tensor_specs import tensors_of
+from layerwright.contract.case import Case
+from layerwright.contract.check import check_with
+from layerwright.contract.child import report_progress
+from layerwright.contract.finding import Report
+from layerwright.contract.isolation import seed_all
+from layerwright.contract.outside import IMPORT_FAILS
+from layerwright.contract.rule import Tier
+from layerwright.contract.scripts import Script, classes_of, find_in, load_script
+from layerwright.contract.suppression import Config
+from layerwright.errors import LayerwrightError, OptionError, TargetError
+from layerwright.networks import NETWORKS
+from layerwright.targets import build_network, load_object
+
+_TARGET = re.compile(
+    r"(?P<place>.+?):(?P<name>[A-Za-z_][\w.]*)(?:\((?P<arguments>.*)\))?", re.DOTALL
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckRequest:
+    """What the command line asks for; it travels to the child process.
+
+    Attributes:
+        target: as it was typed: a place, and perhaps a name and arguments.
+        inputs: specs of tensors; see `tensors_of`.
+        loss: a built-in loss, or file.py:name; None for none.
+        loss_target: spec of the loss's target.
+        tier: "standard" or "full".
+        seed: of everything random.
+        run_script: run a script's own work too.
+        config: of pyproject.toml, with the options on top.
+        command: the command line without the rules.
+    """
+
+    target: str
+    inputs: tuple[str, ...] = ()
+    loss: str | None = None
+    loss_target: str | None = None
+    tier: Tier = "standard"
+    seed: int = 0
+    run_script: bool = False
+    config: Config = field(default_factory=Config)
+    command: str = "layerwright check"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a target holds.
+
+    Attributes:
+        names: of its layers.
+        notes: what a reader must know of how it was loaded.
+        failures: one report for each import that failed.
+    """
+
+    names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    failures: tuple[Report, ...] = ()
+
+
+def list_layers(request: CheckRequest) -> Listing:
+    """Return the names of the layers and cases that a target means.
+
+    Raises:
+        TargetError: it leads nowhere, or holds no layer.
+    """
+    place, name, _ = split_target(request.target)
+    if name or request.target in NETWORKS:
+        return _listing([name or request.target], _loaded(place, request, name))
+    found = _loaded(place, request)
+    if isinstance(found, Script):
+        names = [cls.__qualname__ for cls in classes_of(found)]
+        names += [key for key, value in vars(found.module).items() if isinstance(value, Case)]
+    else:
+        names = _names_in_package(found)
+    if not names and not (isinstance(found, Script) and found.import_failures):
+        raise TargetError(f"{place} expected at least one nn.Module class, and defines none.")
+    return _listing(names, found)
+
+
+def check_layer(request: CheckRequest, name: str) -> Report:
+    """Check one of the layers that `list_layers` named."""
+    single = split_target(request.target)[1]
+    seed_all(request.seed)
+    try:
+        case = case_of(request, name)
+        return check_with(
+            case,
+            request.config,
+            tier=request.tier,
+            seed=request.seed,
+            command=request.command,
+            notes=_missing_inputs(case),
+            on_rule=lambda rule: report_progress(f"{rule.id} {rule.name}"),
+        )
+    except LayerwrightError as error:
+        if single or request.target in NETWORKS:
+            raise  # the one layer that was asked for: wrong usage
+        return Report(subject=name, results=(), tier=request.tier, notes=(str(error),))
+
+
+def split_target(target: str) -> tuple[str, str | None, str | None]:
+    """Split "file.py:Net(3, bias=False)" into place, name and arguments."""
+    match = _TARGET.fullmatch(target)
+    if match is None:
+        return target, None, None
+    return match["place"], match["name"], match["arguments"]
+
+
+def _loaded(place: str, request: CheckRequest, name: str | None = None) -> Any:
+    if place in NETWORKS:
+        return None
+    if place.endswith(".py"):
+        return load_script(Path(place), run=request.run_script, wanted=[name] if name else [])
+    return load_object(place)
+
+
+def _listing(names: Sequence[str], found: Any) -> Listing:
+    if not isinstance(found, Script):
+        return Listing(tuple(names))
+    file = str(found.module.__file__)
+    failures = tuple(
+        IMPORT_FAILS.report(
+            Path(file).name,
+            where=f"import of {item.module}",
+            expected=f"an importable module {item.module!r}",
+            found=item.error,
+            file=file,
+            line=item.line,
+        )
+        for item in found.import_failures
+    )
+    if not found.left_out:
+        return Listing(tuple(names), (), failures)
+    lines = ", ".join(str(item.line) for item in found.left_out[:8])
+    more = ", ..." if len(found.left_out) > 8 else ""
+    left_out = (
+        f"the work of this script was not run ({len(found.left_out)} statements, lines "
+        f"{lines}{more}); --run-script runs it"
+    )
+    return Listing(tuple(names), (left_out,), failures)
+
+
+def _names_in_package(module: Any) -> list[str]:
+    """Return "pkg.mod:Class" for every class that a package defines, modules that fail left out."""
+    modules = [module]
+    for item in pkgutil.walk_packages(getattr(module, "__path__", []), f"{module.__name__}."):
+        try:
+            modules.append(importlib.import_module(item.name))
+        except Exception:  # noqa: BLE001, S112 - an optional dependency of one module
+            continue
+    names: dict[str, None] = {}
+    for owner in modules:
+        for value in list(vars(owner).values()):
+            if (
+                isinstance(value, type)
+                and issubclass(value, nn.Module)
+                and value.__module__ == owner.__name__
+                and not inspect.isabstract(value)
+            ):
+                names[f"{owner.__name__}:{value.__qualname__}"] = None
+            elif isinstance(value, Case):
+                names[f"{owner.__name__}:{value.name}"] = None
+    return list(names)
+
+
+def case_of(request: CheckRequest, name: str) -> Case:
+    """Return the layer of this name, with the inputs and the loss that were asked for."""
+    place, _, arguments = split_target(request.target)
+    args, kwargs = tensors_of(request.inputs)
+    if request.target in NETWORKS:
+        args = args or (torch.randn(4, 1, 28, 28),)
+        shape = tuple(args[0].shape[1:])
+        build = partial(build_network, request.target, input_shape=shape, num_outputs=10)
+        return _with_loss(Case(build, args, kwargs, name=request.target), request)
+    found = _named(request, place, name)
+    if isinstance(found, Case):
+        return _with_loss(found, request)
+    given_args, given_kwargs = _arguments(arguments)
+    factory: Callable[[], nn.Module] | nn.Module = found
+    if not isinstance(found, nn.Module) and (given_args or given_kwargs):
+        factory = partial(found, *given_args, **given_kwargs)
+    return _with_loss(Case(factory, args, kwargs, name=name.rsplit(":", maxsplit=1)[-1]), request)
+
+
+def _with_loss(case: Case, request: CheckRequest) -> Case:
+    if request.loss is None:
+        return case
+    from layerwright.training.losses import resolve_loss
+
+    targets, _ = tensors_of(() if request.loss_target is None else (request.loss_target,))
+    loss = (
+        load_object(request.loss)
+        if ":" in request.loss
+        else resolve_loss(request.loss, None).function
+    )
+    return Case(
+        case.factory,
+        case.inputs,
+        case.kwargs,
+        traits=case.traits,
+        loss=loss,
+        target=targets[0] if targets else None,
+        name=case.name,
+    )
+
+
+def _named(request: CheckRequest, place: str, name: str) -> Any:
+    if ":" in name:  # of a package: "pkg.mod:Class"
+        return load_object(name)
+    found = _loaded(place, request, name)
+    value = find_in(found, name) if isinstance(found, Script) else load_object(f"{place}:{name}")
+    if not callable(value) and not isinstance(value, Case):
+        raise TargetError(
+            f"{request.target} expected a layer, a class or a Case, received "
+            f"{type(value).__name__}."
+        )
+    return value
+
+
+def _arguments(text: str | None) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Read "3, bias=False" as literals."""
+    if not text or not text.strip():
+        return (), {}
+    try:
+        call: Any = ast.parse(f"f({text})", mode="eval").body
+        args = tuple(ast.literal_eval(item) for item in call.args)
+        kwargs = {str(item.arg): ast.literal_eval(item.value) for item in call.keywords}
+    except (AttributeError, SyntaxError, ValueError):  # no call, no Python, no literal
+        raise OptionError(
+            f"the target's arguments expected literals such as (3, bias=False), received ({text})."
+        ) from None
+    return args, kwargs
+
+
+def _missing_inputs(case: Case) -> tuple[str, ...]:
+    source = case.factory
+    if case.inputs or case.kwargs or getattr(source, "example_inputs", None) is not None:
+        return ()
+    reason = "no example inputs: rules that call the layer were skipped."
+    return (f"{reason} Fix: --input 4x3x32x32, or example_inputs on the class",)
+
+
+def with_options(config: Config, select: tuple[str, ...], ignore: tuple[str, ...]) -> Config:
+    """Put the command line's rules on top of the configuration's."""
+    return replace(
+        config,
+        select=select or config.select,
+        ignore=(*config.ignore, *ignore),
+    )

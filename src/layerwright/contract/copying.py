@@ -1,0 +1,56 @@
+"""Fresh copies of a layer, also of one that `copy.deepcopy` refuses."""
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer
+
+
+def fresh_copy(layer: nn.Module) -> nn.Module:
+    """Return a copy that shares no parameter, buffer or attribute with the layer, where possible.
+
+    What cannot be copied does not end the check: a tensor in the middle of a graph is copied
+    without its graph, any other object that refuses is shared. SER rules report both.
+    """
+    try:
+        return copy.deepcopy(layer)
+    except Exception:  # noqa: BLE001 - attributes of any class may refuse in any way
+        memo: dict[int, Any] = {}
+        _note_refusals(layer, memo)
+        return copy.deepcopy(layer, memo)
+
+
+def _note_refusals(layer: nn.Module, memo: dict[int, Any]) -> None:
+    seen: set[int] = set()
+    waiting: list[Any] = [layer]
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, nn.Module):
+            waiting.extend(vars(value).values())
+        elif isinstance(value, UninitializedBuffer):
+            options: dict[str, Any] = {"device": value.device, "dtype": value.dtype}
+            memo[id(value)] = UninitializedBuffer(**options)
+        elif isinstance(value, Tensor):
+            if not value.is_leaf:
+                memo[id(value)] = value.detach().clone()
+        elif isinstance(value, Mapping):
+            waiting.extend(value.values())
+        elif isinstance(value, list | tuple | set | frozenset):
+            waiting.extend(value)
+        elif not _copyable(value):
+            memo[id(value)] = value
+
+
+def _copyable(value: Any) -> bool:
+    if isinstance(value, Iterable) and not hasattr(value, "__len__"):
+        return False  # a generator or a file: copying might use it up
+    try:
+        copy.deepcopy(value)
+    except Exception:  # noqa: BLE001 - see fresh_copy
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""What a layer does not tell, found out: its constructor arguments."""

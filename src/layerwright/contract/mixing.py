@@ -1,0 +1,104 @@
+"""How the samples of a batch meet in a forward pass: what an operator does with them."""
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from layerwright.contract.axes import Step, mixed, overlapping, owners, shadows
+from layerwright.contract.rule import LayerRaised
+from layerwright.contract.trees import Inputs, is_float, named_tensors
+
+if TYPE_CHECKING:
+    from layerwright.contract.probe import Probe
+
+PAIRS = ("add", "sub", "mul", "div", "bmm", "matmul", "cat", "stack", "maximum", "minimum")
+SOFTMAX = ("_softmax", "_log_softmax")
+SPREAD = ("var", "std", "var_mean", "std_mean")
+REDUCTIONS = (
+    *SPREAD,
+    *("mean", "sum", "prod", "median", "amax", "amin", "max", "min"),
+    *("norm", "linalg_vector_norm", "logsumexp"),
+)
+
+
+def second_dimension_lost(probe: "Probe", inputs: Inputs, name: str) -> bool:
+    """Whether torch's own layers inside take dimension 1 as the batch, and the output lost it.
+
+    Recurrent and attention layers with `batch_first=False` declare what dimension 1 of their input
+    is; the layer around them feeds (samples, length, features).
+    """
+    layer = probe.layer()
+    inside = [m for m in layer.modules() if isinstance(m, nn.RNNBase | nn.MultiheadAttention)]
+    first = next(item.tensor for item in inputs.tensors() if item.name == name)
+    if not inside or inside[0] is layer or first.dim() + (not is_float(first)) != 3:
+        return False
+    size, length = first.shape[:2]
+    seen: list[tuple[int, ...]] = []
+
+    def look(_module: nn.Module, args: tuple[object, ...]) -> None:
+        if args and isinstance(args[0], Tensor):
+            seen.append(tuple(args[0].shape))
+
+    for module in inside:
+        if not module.batch_first:
+            module.register_forward_pre_hook(look)
+    try:
+        output = probe.call(layer, inputs.clone())
+    except LayerRaised:
+        return False
+    shapes = [tuple(item.tensor.shape) for item in named_tensors(output)]
+    return (
+        length not in (1, size)
+        and bool(seen)
+        and all(shape[:2] == (size, length) for shape in seen)
+        and all(shape[:1] == (size,) and length not in shape[:-1] for shape in shapes)
+    )
+
+
+def is_any(step: Step, names: tuple[str, ...]) -> bool:
+    """Whether the operator is one of these, whatever its overload."""
+    return step.name.split("::")[-1].split(".")[0] in names
+
+
+def over_samples(step: Step, size: int) -> bool:
+    """Whether one dimension of its argument holds the samples, each at one place."""
+    return bool(step.before) and any(
+        shadow.shape[1] == size and bool((shadow.sum(0) <= 1).all())
+        for shadow in shadows(step.before[0])
+    )
+
+
+def appends(step: Step) -> bool:
+    """Whether it puts what depends on one sample beside what depends on several."""
+    if not is_any(step, ("cat", "stack")) or len(step.before) < 2:
+        return False
+    kinds = {mixed(trail) for trail in step.before if bool(trail.any())}
+    return kinds == {False, True}
+
+
+def paired_wrongly(step: Step, size: int) -> bool:
+    """Whether every sample has as many rows on both sides, in another order, and rows meet."""
+    if not step.after or owners(step.after[0]) is not None:
+        return False
+    if not is_any(step, PAIRS) or len(step.before) != 2:
+        return False
+    one, other = owners(step.before[0]), owners(step.before[1])
+    if not one or not other or one == other or sorted(one) != sorted(other) or -1 in one:
+        return False
+    times = len(one) // size
+    each = all(one.count(index) == times for index in range(size))
+    return each and times > 1 and times % size != 0 and not overlapping(step.before[0])
+
+
+def rows_kept(whole: list[Tensor], fewer: list[Tensor], size: int) -> bool:
+    """Whether every output has one dimension that shrinks with the samples."""
+    return bool(whole) and all(
+        one.dim() == other.dim()
+        and [
+            (before, after)
+            for before, after in zip(one.shape, other.shape, strict=True)
+            if before != after
+        ]
+        == [(size, size - 1)]
+        for one, other in zip(whole, fewer, strict=True)
+    )

@@ -1,0 +1,1 @@
+"""Batch and axes: what samples, positions and masks may do to each other."""

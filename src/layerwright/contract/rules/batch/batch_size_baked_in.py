@@ -1,0 +1,198 @@
+"""BAT003 batch-size-baked-in."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from layerwright.contract.axes import changed_at, owners, resized
+from layerwright.contract.batch import Batch, history_effect, remembers
+from layerwright.contract.comparing import difference
+from layerwright.contract.finding import Finding
+from layerwright.contract.probe import Attempt, Probe
+from layerwright.contract.rule import LayerRaised, rule
+from layerwright.contract.source import Place
+from layerwright.contract.trees import Inputs, is_float, named_tensors
+
+
+@rule(
+    "BAT003",
+    "batch-size-baked-in",
+    promise="the number of samples may change from call to call",
+    family="batch",
+    needs=("forward", "deterministic"),
+    excused_by=("stateful", "mixes_batch"),
+    explains=("BAT004",),
+    since="0.2",
+)
+def batch_size_baked_in(probe: Probe) -> Iterator[Finding]:
+    """Calls the layer with other numbers of samples, at once and after a call with another number.
+
+    A layer whose samples are independent and interchangeable for the example input, and that
+    raises or keeps its output size for every other number, has the size written into it. A layer
+    that works afresh and fails after a call of another size keeps something of the first call.
+
+    ## Why is this bad
+    The last batch of an epoch is smaller, validation uses another batch size, and inference feeds
+    one sample.
+
+    ## Bad
+    ```python
+    class Flat(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(12, 2)
+
+        def forward(self, x):
+            return self.linear(x.view(4, 12))
+
+
+    case = Case(Flat, inputs=(torch.randn(4, 3, 4),))
+    ```
+
+    ## Good
+    ```python
+    class Flat(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(12, 2)
+
+        def forward(self, x):
+            return self.linear(x.flatten(1))
+
+
+    case = Case(Flat, inputs=(torch.randn(4, 3, 4),))
+    ```
+
+    ## How to fix
+    Read the size from the input in every call: `x.shape[0]`, `x.new_zeros(x.shape[0], ...)`.
+    Rebuild a cache that depends on shapes when they change.
+
+    ## Limits
+    Layers that remember earlier calls on purpose (streams, caches) are skipped, and so are those
+    whose first dimension may be no batch: it has parameters of its own, or its entries meet.
+    """
+    with torch.no_grad():
+        batch = probe.batch
+        if batch is None:
+            yield from _fixed(probe)
+            return
+        few = batch.take(batch.inputs, [0, 1])
+        words = history_effect(probe, batch.inputs, few), history_effect(probe, few, batch.inputs)
+        if any(words) and remembers(probe, batch.inputs):
+            probe.skip("it remembers earlier calls")
+    for sizes, effect in zip(((batch.size, 2), (2, batch.size)), words, strict=True):
+        if effect:
+            place = probe.place()
+            yield Finding(
+                where="forward, called twice",
+                expected=f"after a call with {sizes[0]} samples, the answer of a fresh copy for "
+                f"{sizes[1]} samples",
+                found=effect,
+                fix="build what depends on the number of samples in each call, or rebuild it when "
+                "the number changes",
+                file=place.file,
+                line=place.line,
+            )
+            return
+
+
+def _fixed(probe: Probe) -> Iterator[Finding]:
+    """Judge a layer for which no other number of samples works."""
+    inputs = probe.inputs()
+    tensors = [item for item in inputs.tensors() if item.tensor.dim()]
+    if not tensors or tensors[0].tensor.dim() < 2 or tensors[0].tensor.shape[0] < 2:
+        probe.skip("the example input does not hold two samples or more")
+    size = tensors[0].tensor.shape[0]
+    names = tuple(item.name for item in tensors if item.tensor.shape[0] == size)
+    others = [size - 1, size + 1, 2 * size]
+    attempts = [_with(probe, resized(inputs, 0, names, other)) for other in others]
+    if not all(_refuses(attempt, size) for attempt in attempts):
+        probe.skip("no dimension with independent samples was found")
+    if not _independent(probe, inputs, names, size):
+        probe.skip("dimension 0 has a fixed size, and may be no batch")
+    first = attempts[0]
+    place = first.raised.place if first.raised else Place()
+    place = place if place.file else probe.place()
+    yield Finding(
+        where=place.text or "forward",
+        expected=f"an answer for {others[0]}, {others[1]} and {others[2]} samples, as for {size}",
+        found=f"with {others[0]} samples it raised {first.raised.words}"
+        if first.raised
+        else f"with {others[0]} samples it still answers for {size}",
+        fix="read the number of samples from the input: x.shape[0]",
+        file=place.file,
+        line=place.line,
+    )
+
+
+def _with(probe: Probe, inputs: Inputs) -> Attempt:
+    return probe.attempt(lambda: probe.call(probe.layer(), inputs))
+
+
+def _refuses(attempt: Attempt, size: int) -> bool:
+    if attempt.raised:
+        return True
+    shapes = [item.tensor.shape for item in named_tensors(attempt.output)]
+    return bool(shapes) and all(shape[:1] == (size,) for shape in shapes)
+
+
+def _independent(probe: Probe, inputs: Inputs, names: tuple[str, ...], size: int) -> bool:
+    """Whether rows are independent and interchangeable, also with other parameters.
+
+    With other parameters: a parameter for each row, as channels have, is often the same at first.
+    """
+    layer = probe.layer()
+    generator = torch.Generator().manual_seed(probe.seed)
+    for tensor in [*layer.parameters(), *_trained_buffers(probe, layer)]:
+        if is_float(tensor):
+            noise = torch.rand(tensor.shape, generator=generator).to(tensor)
+            tensor.data.mul_(1 + 0.2 * noise).add_(0.01 * noise)
+    state = layer.state_dict()
+
+    def answer(given: Inputs) -> object:
+        fresh = probe.layer()
+        fresh.load_state_dict(state)
+        return probe.call(fresh, given)
+
+    try:
+        whole = answer(inputs.clone())
+        outputs = [item.tensor for item in named_tensors(whole)]
+        if not outputs or not all(is_float(one) and one.shape[:1] == (size,) for one in outputs):
+            return False
+        order = [*range(1, size), 0]
+        index = Batch(0, size, inputs, names, (0,) * len(outputs))
+        moved = answer(index.take(inputs, order))
+        trails = [[item.tensor for item in named_tensors(answer(changed_at(inputs, 0, names, row)))]
+                  for row in range(min(size, 8))]  # fmt: skip
+    except (LayerRaised, RuntimeError):
+        return False
+    if difference(
+        index.take_output(whole, order),
+        [item.tensor for item in named_tensors(moved)],
+        tolerance=1e-4,
+    ):
+        return False
+    for place, output in enumerate(outputs):
+        trail = torch.stack([row[place] != output for row in trails])
+        rows = owners(trail)
+        if (
+            rows is None
+            or any(row not in (-1, i) for i, row in enumerate(rows))
+            or not bool(trail.any())
+        ):
+            return False
+    return True
+
+
+def _trained_buffers(probe: Probe, layer: nn.Module) -> list[torch.Tensor]:
+    """Return the buffers that training updates, such as running statistics."""
+    trained = probe.layer(training=True)
+    before = {name: buffer.clone() for name, buffer in trained.named_buffers()}
+    probe.attempt(lambda: probe.call(trained))
+    changed = {
+        name
+        for name, buffer in trained.named_buffers()
+        if name not in before or not torch.equal(before[name], buffer)
+    }
+    return [buffer for name, buffer in layer.named_buffers() if name in changed]

@@ -1,0 +1,1 @@
+"""Rules about running on another device than the CPU."""

@@ -1,0 +1,1 @@
+"""A layer starts from values that training can work with."""

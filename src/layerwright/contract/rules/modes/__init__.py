@@ -1,0 +1,1 @@
+"""What a layer promises about training mode, eval mode and switching between them."""

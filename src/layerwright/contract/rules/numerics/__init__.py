@@ -1,0 +1,1 @@
+"""Rules about what floating-point numbers do at the edges."""

@@ -1,0 +1,1 @@
+"""Rules about what a layer costs: memory that stays, operators that multiply."""

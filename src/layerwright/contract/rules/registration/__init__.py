@@ -1,0 +1,1 @@
+"""What a layer owns is seen by torch: parameters, buffers, submodules, constructor."""

@@ -1,0 +1,1 @@
+"""What a layer promises about being copied, saved and loaded."""

@@ -1,0 +1,97 @@
+"""BAT003: another number of samples, at once or in a second call."""
+
+import pytest
+import torch
+from torch import nn
+
+from layerwright.contract.check import check
+
+
+class Layer(nn.Module):
+    """A layer with these parts, whose forward is `run(self, *inputs)`."""
+
+    def __init__(self, run, **parts):
+        super().__init__()
+        self.run = run
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, *inputs):
+        return self.run(self, *inputs)
+
+
+def result(layer, *inputs):
+    return check(layer, *inputs, select=["BAT003"]).results[0]
+
+
+class Hidden(nn.Module):
+    """Keeps its first state as a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(6, 5, batch_first=True)
+        self.register_buffer("first", torch.zeros(1, 4, 5))
+
+    def forward(self, x):
+        return self.gru(x, self.first)[0]
+
+
+class Cache(nn.Module):
+    """Keeps what it saw."""
+
+    def __init__(self):
+        super().__init__()
+        self.keys = None
+
+    def forward(self, x):
+        self.keys = x if self.keys is None else torch.cat([self.keys, x], 1)
+        return x @ self.keys.transpose(1, 2) @ self.keys
+
+
+class Kept(nn.Module):
+    """Keeps the number of samples."""
+
+    def __init__(self):
+        super().__init__()
+        self.size = None
+
+    def forward(self, x):
+        self.size = self.size or len(x)
+        return x.reshape(self.size, -1)
+
+
+@pytest.mark.parametrize(
+    ("layer", "x"),
+    [
+        (Hidden(), (4, 7, 6)),
+        (Layer(lambda m, x: m.linear(x.view(4, -1)), linear=nn.Linear(12, 3)), (4, 3, 4)),
+    ],
+)
+def test_a_size_in_the_code_is_reported(layer, x):
+    """No other number of samples works, although samples are independent."""
+    judged = result(layer, torch.randn(x))
+    assert judged.findings[0].severity == "error"
+    assert "with 3 samples it raised" in judged.findings[0].found
+
+
+def test_a_size_kept_by_the_first_call_is_reported():
+    """A fresh copy works for both sizes."""
+    judged = result(Kept(), torch.randn(4, 3, 2))
+    assert "2 samples" in judged.findings[0].expected
+
+
+@pytest.mark.parametrize(
+    ("layer", "x"),
+    [
+        (nn.InstanceNorm2d(3, affine=True), (3, 8, 8)),
+        (Layer(lambda m, x: x + m.table, table=nn.Parameter(torch.zeros(5, 6))), (5, 6)),
+        (Layer(lambda _, x: x.view(2, 4, -1).roll(1, 1).view(x.shape)), (8, 6)),
+        (Cache(), (4, 5, 6)),
+        (nn.Linear(6, 3), (4, 6)),
+        (nn.LazyLinear(3), (4, 6)),
+        (nn.Conv2d(3, 4, 3), (3, 8, 8)),
+    ],
+)
+def test_sound_layers_are_not_reported(layer, x):
+    """Also where dimension 0 has a fixed size because it is no batch, or calls are remembered."""
+    assert result(layer, torch.randn(x)).outcome in {"passed", "skipped"}

@@ -1,0 +1,118 @@
+"""GRD013 frozen-part-breaks-backward."""
+
+import pytest
+import torch
+from torch import nn
+
+from layerwright.contract.check import check
+
+
+def found(layer, *inputs):
+    """Return the findings of this rule."""
+    report = check(layer, *inputs, select=["GRD013"])
+    assert report.results[0].outcome != "error", report.results[0].reason
+    return report.findings
+
+
+def applied(function, *parameters):
+    """Return a layer that applies a Function to its input and to parameters."""
+
+    class Applied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weights = nn.ParameterList(parameters)
+
+        def forward(self, x):
+            return function.apply(x, *self.weights)
+
+    return Applied()
+
+
+def function_of(forward, backward, name="Formula"):
+    """Return a Function made of two functions."""
+    members = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    return type(name, (torch.autograd.Function,), members)
+
+
+def saving(forward):
+    """Return a forward that saves all its arguments."""
+
+    def saved(ctx, *args):
+        ctx.save_for_backward(*args)
+        return forward(*args)
+
+    return saved
+
+
+torch.manual_seed(0)
+X = torch.randn(4, 6)
+
+
+def scaled(x, weight):
+    return x * weight
+
+
+def one_branch(ctx, grad_output):
+    x, weight = ctx.saved_tensors
+    if ctx.needs_input_grad[0]:
+        grad_x, grad_weight = grad_output * weight, (grad_output * x).sum(0)
+    return grad_x, grad_weight
+
+
+def zero_without_x(ctx, grad_output):
+    x, weight = ctx.saved_tensors
+    seen = float(ctx.needs_input_grad[0])
+    return grad_output * weight, seen * (grad_output * x).sum(0)
+
+
+def branches(ctx, grad_output):
+    x, weight = ctx.saved_tensors
+    grad_x = grad_output * weight if ctx.needs_input_grad[0] else None
+    grad_weight = (grad_output * x).sum(0) if ctx.needs_input_grad[1] else None
+    return grad_x, grad_weight
+
+
+@pytest.mark.parametrize(
+    ("backward", "words"),
+    [(one_branch, "UnboundLocalError"), (zero_without_x, "returns other gradients")],
+)
+def test_a_formula_that_needs_the_other_one(backward, words):
+    """Freezing the input breaks the weight's gradient."""
+    function = function_of(saving(scaled), backward)
+    (finding,) = found(applied(function, nn.Parameter(torch.rand(6))), X)
+    assert finding.severity == "error"
+    assert words in finding.found
+    assert "args[0]" in finding.expected
+
+
+class Penalty(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(6, 6)
+
+    def forward(self, x):
+        y = self.linear(x)
+        if not self.training:
+            return y
+        (slope,) = torch.autograd.grad(y.square().mean(), self.linear.weight, create_graph=True)
+        return y / (1 + slope.norm())
+
+
+def test_a_layer_that_needs_its_parameters_in_the_graph():
+    """Fine-tuning that freezes it raises in forward."""
+    (finding,) = found(Penalty(), X)
+    assert finding.where == "parameters frozen"
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        applied(function_of(saving(scaled), branches), nn.Parameter(torch.rand(6))),
+        nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Dropout(0.3)),
+        nn.Sequential(nn.Linear(6, 6).requires_grad_(False), nn.Linear(6, 2)),
+    ],
+    ids=["branches", "sequential", "half frozen"],
+)
+def test_independent_gradients_pass(layer):
+    """Each gradient in its own branch."""
+    assert not found(layer, X)

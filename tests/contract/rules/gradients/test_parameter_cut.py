@@ -1,0 +1,138 @@
+"""GRD008 parameter-cut."""
+
+import pytest
+import torch
+import torch.utils.checkpoint
+from torch import nn
+
+from layerwright.contract.check import check
+
+
+def found(layer, *inputs):
+    """Return the findings of this rule."""
+    report = check(layer, *inputs, select=["GRD008"])
+    assert report.results[0].outcome != "error", report.results[0].reason
+    return report.findings
+
+
+def applied(function, *parameters):
+    """Return a layer that applies a Function to its input and to parameters."""
+
+    class Applied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weights = nn.ParameterList(parameters)
+
+        def forward(self, x):
+            return function.apply(x, *self.weights)
+
+    return Applied()
+
+
+def function_of(forward, backward, name="Formula"):
+    """Return a Function made of two functions."""
+    members = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    return type(name, (torch.autograd.Function,), members)
+
+
+def saving(forward):
+    """Return a forward that saves all its arguments."""
+
+    def saved(ctx, *args):
+        ctx.save_for_backward(*args)
+        return forward(*args)
+
+    return saved
+
+
+torch.manual_seed(0)
+X = torch.randn(4, 6)
+
+
+def layer_of(forward, *, update=False):
+    """Return a layer with a linear part and a gain, which `forward(layer, x)` uses."""
+
+    class Layer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(6, 6)
+            self.gain = nn.Parameter(torch.rand(6) + 0.5)
+
+        def forward(self, x):
+            if update and self.training:
+                with torch.no_grad():
+                    self.gain.mul_(0.9)
+            return forward(self, x)
+
+    return Layer()
+
+
+@pytest.mark.parametrize(
+    ("forward", "words"),
+    [
+        (lambda self, x: self.linear(x) * self.gain.data, ".data"),
+        (lambda self, x: self.linear(x) * torch.from_numpy(self.gain.detach().numpy()), "numpy"),
+        (lambda self, x: self.linear(x) * self.gain.mean().item(), ".item()"),
+        (lambda self, x: self.linear(x) * torch.tensor(self.gain.tolist()), ".tolist()"),
+        (lambda self, x: self.linear(x) * nn.Parameter(self.gain.exp()), "new leaf"),
+    ],
+    ids=["data", "numpy", "item", "tolist", "parameter"],
+)
+def test_a_lost_parameter_is_named_with_its_cause(forward, words):
+    """And with the line, where a call ends the graph."""
+    (finding,) = found(layer_of(forward), X)
+    assert finding.severity == "error"
+    assert finding.where == "gain"
+    assert words in finding.found
+    assert finding.file.endswith("test_parameter_cut.py")
+
+
+def test_a_function_that_returns_none_for_a_parameter():
+    """The gradient that somebody forgot."""
+    function = function_of(
+        saving(lambda x, gain: x * gain), lambda ctx, g: (g * ctx.saved_tensors[1], None)
+    )
+    (finding,) = found(applied(function, nn.Parameter(torch.rand(6))), X)
+    assert "returns None" in finding.found
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layer_of(lambda self, x: self.linear(x) * self.gain.detach()),
+        layer_of(lambda self, x: self.linear(x) * self.gain.data, update=True),
+        layer_of(lambda self, x: self.linear(x) * self.gain * self.gain.norm().item() ** 0),
+        layer_of(lambda self, x: self.linear(x)),
+        layer_of(lambda self, x: self.linear(x) * (self.gain > 0)),
+        layer_of(lambda self, x: self.linear(x) * (1 + 0 * self.gain)),
+        nn.utils.parametrizations.weight_norm(nn.Linear(6, 6)),
+        nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.ReLU()),
+    ],
+    ids=["detach", "average", "logged", "unused", "step", "zero", "weight_norm", "sequential"],
+)
+def test_cuts_on_purpose_pass(layer):
+    """Stop-gradients, moving averages, parameters without influence."""
+    assert not found(layer, X)
+
+
+def test_the_skip_names_the_line_that_cuts():
+    """So that a reader can judge."""
+    report = check(
+        layer_of(lambda self, x: self.linear(x) * self.gain.detach()), X, select=["GRD008"]
+    )
+    assert report.results[0].outcome == "skipped"
+    assert "detach() (test_parameter_cut.py, line" in report.results[0].reason
+
+
+def test_a_reentrant_checkpoint_passes():
+    """It works with backward() only."""
+
+    class Layer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(6, 6)
+
+        def forward(self, x):
+            return torch.utils.checkpoint.checkpoint(self.linear, x, use_reentrant=True)
+
+    assert not found(Layer(), X)

@@ -1,0 +1,48 @@
+"""Every rule's page is complete, and its examples prove it."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from layerwright.contract.catalog import catalog
+from layerwright.contract.check import check
+from layerwright.contract.page import page_of
+
+RULES = [
+    pytest.param(
+        rule, id=f"{rule.id}-{rule.name}", marks=[pytest.mark.slow] * (rule.tier == "full")
+    )
+    for rule in catalog()
+]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_bad_example_is_reported(rule):
+    """By this very rule, and as a root cause."""
+    report = check(page_of(rule).example("Bad"), tier=rule.tier, **preview(rule))
+    found = {finding.rule_id for finding in report.findings if finding.explained_by is None}
+    assert rule.id in found, str(report.results)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_good_example_is_clean(rule):
+    """No rule reports anything, not even a note."""
+    report = check(page_of(rule).example("Good"), tier=rule.tier, **preview(rule))
+    assert [str(finding) for finding in report.findings] == []
+    assert [result for result in report.results if result.outcome == "error"] == []
+
+
+def preview(rule):
+    """Select a rule that does not run unless it is selected."""
+    return {"select": [rule.id]} if rule.status == "preview" else {}
+
+
+def test_the_documentation_is_built_from_the_pages(tmp_path):
+    """One page a rule and an index; every rule is in it."""
+    build = runpy.run_path(Path(__file__).parents[2] / "docs" / "build_pages.py")["build"]
+    assert build(tmp_path) == len(catalog()) + 1
+    index = (tmp_path / "index.md").read_text()
+    for rule in catalog():
+        assert f"[{rule.id} {rule.name}]({rule.id}.md)" in index
+        assert "## How to fix" in (tmp_path / f"{rule.id}.md").read_text()
