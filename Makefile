@@ -20,7 +20,8 @@ PINS := pyproject.toml constraints.txt
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/core-installed ## set up the core from nothing and train CustomNet on the bundled digits
+demo: .venv/core-installed ## check and cure a wrong layer, then train CustomNet on the bundled digits
+	$(BIN)/python examples/01_a_wrong_layer.py
 	$(BIN)/layerwright train $(TRAIN)
 
 # One thread a worker: the workers are what uses the cores.

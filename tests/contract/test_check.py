@@ -111,7 +111,7 @@ def test_traits_excuse_by_class_and_by_case():
         (lambda: lw.check(lambda: 3, X), "check expected an nn.Module, received int."),
         (lambda: lw.check(lw.Case(Shift, X), X), "in the Case or after it, received both"),
         (lambda: lw.check(Shift(), X, tier="slow"), "tier expected standard or full, received"),
-        (lambda: lw.check(Shift(), X, select=["PUR901"]), "Did you mean 'PUR001'?"),
+        (lambda: lw.check(Shift(), X, select=["input-mutatd"]), "Did you mean 'input-mutated'?"),
         (lambda: lw.check(Shift(), X, select="PUR001"), "expected a list of rule ids"),
         (lambda: lw.check(Shift(), X, ignore=["nothing-like"]), "ignore expected ids or names"),
         (lambda: lw.check(Shift(), X, expect_failures={"PUR001": ""}), "expected a reason for"),

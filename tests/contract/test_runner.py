@@ -189,7 +189,7 @@ def test_a_layer_that_could_not_be_built_is_left_to_the_rules_that_want_it():
     assert [result.outcome for result in results] == ["skipped", "failed"]
     assert results[0].reason == "the layer could not be built"
     built = run([make("BBB001", needs=["unbuilt"])])["BBB001"]
-    assert built.outcome == "skipped"
+    assert built.outcome == "failed"
 
 
 def test_one_rule_cannot_disturb_another():

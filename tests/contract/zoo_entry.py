@@ -8,6 +8,7 @@ import torch
 
 from layerwright.contract.case import Case
 from layerwright.contract.check import check
+from layerwright.contract.isolation import isolated
 
 ZOO = Path(__file__).parent / "zoo"
 
@@ -34,7 +35,7 @@ def load(path):
 
 def case_of(entry, which):
     """Return the case of the "Broken" or "Sound" layer, handed over as an instance."""
-    with torch.random.fork_rng(devices=[]):
+    with isolated():
         torch.manual_seed(0)
         layer = getattr(entry, which)()
         given = entry.inputs()

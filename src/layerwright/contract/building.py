@@ -13,6 +13,7 @@ from layerwright.contract.isolation import isolated, seed_all
 from layerwright.contract.subject import Subject
 from layerwright.contract.traits import traits_of
 from layerwright.contract.trees import Inputs
+from layerwright.contract.unprepared import unprepared
 from layerwright.errors import OptionError
 from layerwright.names import name_of
 
@@ -31,7 +32,7 @@ def subject_of(case: Case, seed: int, declared: Callable[[type], Mapping[str, An
     source = case.factory
     original = source if isinstance(source, nn.Module) else None
     error: Exception | None = None
-    with isolated(original):
+    with isolated(None if original is None or any(unprepared(original)) else original):
         seed_all(seed)
         if original is not None:
             layer = fresh_copy(original)
@@ -45,7 +46,9 @@ def subject_of(case: Case, seed: int, declared: Callable[[type], Mapping[str, An
             except CannotRebuild as refused:
                 reason = f"no second instance can be built: {refused}"
         inputs = _inputs(layer, case.inputs, case.kwargs)
-    cls = _class_of(source) if error is not None else type(layer)
+    if error is None and any(unprepared(layer)):
+        error = AttributeError("a part of it was built without super().__init__()")
+    cls = _class_of(source) if error is not None and original is None else type(layer)
     return Subject(
         layer=layer,
         cls=cls,

@@ -1,11 +1,13 @@
 """Fresh copies of a layer, also of one that `copy.deepcopy` refuses."""
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from types import MethodType
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer
+from torch.utils.hooks import RemovableHandle
 
 
 def fresh_copy(layer: nn.Module) -> nn.Module:
@@ -38,11 +40,13 @@ def _note_refusals(layer: nn.Module, memo: dict[int, Any]) -> None:
         elif isinstance(value, Tensor):
             if not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
-        elif isinstance(value, Mapping):
+        elif isinstance(value, dict):
             waiting.extend(value.values())
         elif isinstance(value, list | tuple | set | frozenset):
             waiting.extend(value)
-        elif not _copyable(value):
+        elif isinstance(value, MethodType):
+            waiting.append(value.__self__)
+        elif not isinstance(value, RemovableHandle) and not _copyable(value):
             memo[id(value)] = value
 
 

@@ -1,12 +1,14 @@
 """Isolation: whatever a layer does to the process while it is checked is undone."""
 
 import contextlib
+import dis
 import inspect
 import io
 import logging
 import random
 import warnings
 from collections.abc import Iterable, Iterator
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -180,10 +182,15 @@ def _kept_by(cls: type) -> Iterable[Kept]:
             if isinstance(default, _CONTAINERS):
                 where = f"default argument {place} of {cls.__qualname__}.{name}"
                 yield Kept(None, name, default, where)
-        for used in function.__code__.co_names:
+        for used in _globals_of(function.__code__):
             kept = function.__globals__.get(used)
             if isinstance(kept, _CONTAINERS) and len(kept) < 10_000:
                 yield Kept(function.__globals__, used, kept, f"global variable {used}")
+
+
+def _globals_of(code: CodeType) -> set[str]:
+    """Return the names of the global variables that a function reads; not attributes."""
+    return {str(step.argval) for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
 
 
 def _content(value: Any) -> Any:

@@ -59,9 +59,7 @@ class Probe:
         A layer that is handed over in training mode keeps the flags of its parts in that mode.
         """
         layer = fresh_copy(self._materialised)
-        if layer.training != training:
-            layer.train(training)
-        return layer
+        return layer if layer.training == training else _switched(layer, training=training)
 
     def rebuild(self, *, training: bool = False, seed: int | None = None) -> nn.Module:
         """Return an independent instance, built by its constructor under this seed.
@@ -80,7 +78,7 @@ class Probe:
             raise LayerRaised(error) from error
         if any(map(is_lazy, layer.parameters())) and self.subject.inputs is not None:
             self.call(layer)
-        return layer.train(training)
+        return _switched(layer, training=training)
 
     def inputs(self) -> Inputs:
         """Return fresh copies of the example inputs.
@@ -100,7 +98,9 @@ class Probe:
         generator = torch.Generator().manual_seed(seed)
 
         def reorder(tensor: torch.Tensor) -> torch.Tensor:
-            if tensor.dim() == 0 or tensor.numel() < 2 or tensor.dtype == torch.bool:
+            if tensor.layout is not torch.strided or tensor.dtype == torch.bool:
+                return tensor.clone()
+            if tensor.dim() == 0 or tensor.numel() < 2:
                 return tensor.clone()
             if not tensor.dtype.is_floating_point and not tensor.is_complex():
                 return tensor[torch.randperm(tensor.shape[0], generator=generator)]
@@ -168,9 +168,10 @@ class Probe:
     @cached_property
     def train_attempt(self) -> Attempt:
         """A forward pass in training mode; inputs and parameters require gradients."""
-        return self.attempt(
-            lambda: self.call(self.layer(training=True), self.inputs().requiring_grad())
-        )
+        with torch.enable_grad():  # whoever asks first
+            return self.attempt(
+                lambda: self.call(self.layer(training=True), self.inputs().requiring_grad())
+            )
 
     @property
     def eval_output(self) -> Any:
@@ -187,7 +188,8 @@ class Probe:
             layer, inputs = self.layer(training=True), self.inputs().requiring_grad()
             return self.gradients_of(layer, inputs, self.call(layer, inputs))
 
-        return self.attempt(run)
+        with torch.enable_grad():  # whoever asks first
+            return self.attempt(run)
 
     @property
     def gradients(self) -> Gradients:
@@ -256,9 +258,18 @@ class Probe:
         if any(map(is_lazy, [*layer.parameters(), *layer.buffers()])) and self.subject.inputs:
             layer = fresh_copy(layer)
             with torch.no_grad():
-                self.call(layer.eval())
-            layer.train(self.subject.layer.training)
+                self.call(_switched(layer, training=False))
+            _switched(layer, training=self.subject.layer.training)
         return layer
+
+
+def _switched(layer: nn.Module, *, training: bool) -> nn.Module:
+    """Switch a layer's mode; its own `train` may do anything, and return nothing."""
+    try:
+        layer.train(training)
+    except Exception as error:
+        raise LayerRaised(error) from error
+    return layer
 
 
 def detached(output: Any) -> Any:

@@ -30,7 +30,7 @@ NEEDS = (
     "float32",  # it computes in float32, as most layers do
     "batch",  # samples lie along a known dimension of inputs and outputs
     "loss",  # a loss and a target were given
-    "unbuilt",  # its constructor raised; all rules without this need are skipped then
+    "unbuilt",  # nothing: it judges layers too that could not be built, which others skip
 )
 
 

@@ -84,7 +84,8 @@ def _judge(rule: Rule, probe: Probe, judged: Mapping[str, _Judgement]) -> _Judge
     if trait:
         skipped = f"the trait {trait} says that this is on purpose"
     if not skipped:
-        with isolated(probe.subject.layer):
+        built = probe.subject.construction_error is None
+        with isolated(probe.subject.layer if built else None):
             seed_all(probe.seed)
             try:
                 reason = next(filter(None, (unmet(probe, need) for need in rule.needs)), None)

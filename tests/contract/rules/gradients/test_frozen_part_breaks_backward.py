@@ -98,9 +98,38 @@ class Penalty(nn.Module):
         return y / (1 + slope.norm())
 
 
-def test_a_layer_that_needs_its_parameters_in_the_graph():
-    """Fine-tuning that freezes it raises in forward."""
-    (finding,) = found(Penalty(), X)
+def test_a_layer_with_an_inner_gradient_passes():
+    """Its forward needs its parameters in the graph, and says so by raising."""
+    assert not found(Penalty(), X)
+
+
+class Recomputed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, part, x, *parameters):
+        ctx.part = part
+        ctx.save_for_backward(x)
+        return part(x)
+
+    @staticmethod
+    def backward(ctx, grad_output):
+        x = ctx.saved_tensors[0].detach().requires_grad_()
+        with torch.enable_grad():
+            y = ctx.part(x)
+        return (None, *torch.autograd.grad(y, [x, *ctx.part.parameters()], grad_output))
+
+
+def test_a_checkpoint_that_cannot_be_frozen():
+    """It asks for gradients that nobody wants."""
+
+    class Checkpointed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.part = nn.Sequential(nn.Linear(6, 6), nn.Tanh())
+
+        def forward(self, x):
+            return Recomputed.apply(self.part, x, *self.part.parameters())
+
+    (finding,) = found(Checkpointed(), X)
     assert finding.where == "parameters frozen"
 
 

@@ -51,7 +51,7 @@ class Merges(Base):
         self.more = nn.Linear(4, 4, bias=False)
         self.merged = False
 
-    def train(self, mode=True):  # noqa: FBT002 - the signature of torch
+    def train(self, mode=True):
         if mode and self.merged:
             self.linear.weight.data -= self.more.weight.data
         elif not mode and not self.merged:

@@ -25,7 +25,7 @@ class Block(nn.Module):
 
 
 class KeepsToItself(Block):
-    def train(self, mode=True):  # noqa: FBT002 - the signature of torch
+    def train(self, mode=True):
         self.training = mode
         return self
 
@@ -43,7 +43,7 @@ class TrainsOnData(Block):
 
 
 class Frozen(Block):
-    def train(self, mode=True):  # noqa: FBT002 - the signature of torch
+    def train(self, mode=True):
         super().train(mode)
         self.part.eval()
         return self

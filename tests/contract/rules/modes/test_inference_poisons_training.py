@@ -52,7 +52,7 @@ class FrozenNorm(nn.Module):
         super().__init__()
         self.norm = nn.BatchNorm1d(4)
 
-    def train(self, mode=True):  # noqa: FBT002 - the signature of torch
+    def train(self, mode=True):
         super().train(mode)
         self.norm.eval()
         return self

@@ -70,6 +70,16 @@ class Leaky(nn.Module):
         return torch.sigmoid(self.potential + x)
 
 
+class Membrane(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("potential", torch.zeros(6, 5, 4))
+
+    def forward(self, x):
+        self.potential = 0.9 * self.potential + x.detach()
+        return torch.sigmoid(self.potential)
+
+
 class Table(nn.Module):
     def __init__(self):
         super().__init__()
@@ -89,6 +99,12 @@ class Counter(nn.Module):
     def forward(self, x):
         self.calls += 1
         return x
+
+
+class Position(Counter):
+    def forward(self, x):
+        self.calls += x.shape[1]
+        return x + self.calls
 
 
 @pytest.mark.parametrize(
@@ -121,8 +137,10 @@ def test_the_line_that_writes_is_told():
         Mean(used=False),
         Cache(),
         Leaky(),
+        Membrane(),
         Table(),
         Counter(),
+        Position(),
         nn.InstanceNorm1d(5, track_running_stats=True),
         nn.BatchNorm1d(5),
     ],

@@ -95,3 +95,20 @@ def test_sound_layers_pass():
         assert result(layer, torch.randn(2, 3)).outcome == "passed", layer
     assert result(nn.Embedding(5, 3), torch.arange(4)).outcome == "passed"
     assert result(Stream(), torch.randn(2, 3)).outcome == "skipped"
+
+
+class KeyCache(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("keys", torch.zeros(4, 8, 3))
+
+    def forward(self, x):
+        self.keys[: x.shape[0], : x.shape[1]] = x
+        return self.keys
+
+
+def test_a_cache_that_is_handed_out_is_skipped():
+    """Its calls write into the buffer, and the caller reads it at once."""
+    found = result(KeyCache(), torch.randn(2, 4, 3))
+    assert found.outcome == "skipped"
+    assert "as a cache does" in found.reason

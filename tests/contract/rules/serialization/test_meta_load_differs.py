@@ -27,7 +27,7 @@ class Halves(nn.Linear):
     def __init__(self):
         super().__init__(3, 3)
 
-    def load_state_dict(self, state_dict, strict=True, assign=False):  # noqa: FBT002
+    def load_state_dict(self, state_dict, strict=True, assign=False):
         if assign:
             state_dict = {name: value / 2 for name, value in state_dict.items()}
         return super().load_state_dict(state_dict, strict=strict, assign=assign)

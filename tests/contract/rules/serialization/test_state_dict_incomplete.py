@@ -45,7 +45,7 @@ class Drops(nn.Linear):
     def _save_to_state_dict(self, destination, prefix, keep_vars):
         destination[prefix + "weight"] = self.weight if keep_vars else self.weight.detach()
 
-    def load_state_dict(self, state_dict, strict=True, assign=False):  # noqa: FBT002
+    def load_state_dict(self, state_dict, strict=True, assign=False):
         return super().load_state_dict(state_dict, strict=False)
 
 

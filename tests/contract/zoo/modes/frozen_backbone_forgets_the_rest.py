@@ -15,7 +15,7 @@ class Broken(nn.Module):
         self.backbone = nn.Sequential(nn.Linear(in_features, hidden_features), nn.ReLU())
         self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(hidden_features, num_classes))
 
-    def train(self, mode=True):  # noqa: FBT002 - the signature of torch
+    def train(self, mode=True):
         self.training = mode
         self.backbone.eval()
         return self
@@ -25,7 +25,7 @@ class Broken(nn.Module):
 
 
 class Sound(Broken):
-    def train(self, mode=True):  # noqa: FBT002 - the signature of torch
+    def train(self, mode=True):
         nn.Module.train(self, mode)
         self.backbone.eval()
         return self

@@ -19,13 +19,13 @@ class ConvBlock(nn.Module):
 
 
 class Broken(ConvBlock):
-    def train(self, mode=True):  # noqa: FBT002 - the signature of torch
+    def train(self, mode=True):
         super().train(mode)
         self.norm.eval()
 
 
 class Sound(ConvBlock):
-    def train(self, mode=True):  # noqa: FBT002 - the signature of torch
+    def train(self, mode=True):
         super().train(mode)
         self.norm.eval()
         return self

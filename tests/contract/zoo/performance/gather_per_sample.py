@@ -10,14 +10,13 @@ TRIGGERS = {"PRF002"}
 class Broken(nn.Module):
     def __init__(self, dim=6):
         super().__init__()
-        self.score = nn.Linear(dim, 1)
         self.head = nn.Linear(dim, 2)
 
     def picked(self, x, place):
         return torch.cat([x[i].index_select(0, place[i : i + 1]) for i in range(len(x))])
 
     def forward(self, x):
-        place = self.score(x)[..., 0].argmax(1)
+        place = x.norm(dim=-1).argmax(1)
         return self.head(self.picked(x, place))
 
 

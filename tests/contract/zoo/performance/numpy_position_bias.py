@@ -16,7 +16,7 @@ class Broken(nn.Module):
 
     def bias(self, x):
         place = np.arange(x.shape[1])
-        return torch.from_numpy(-0.5 * np.abs(place[:, None] - place))
+        return torch.from_numpy(-0.5 * np.abs(place[:, None] - place)).to(x.device)
 
     def forward(self, x):
         q, k = self.qk(x).chunk(2, -1)

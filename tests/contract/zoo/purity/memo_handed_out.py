@@ -18,12 +18,13 @@ class Broken(nn.Module):
         return self.proj(self.embedding(ids)).mean(1)
 
     def forward(self, ids):
-        if self.training:
+        if self.training or torch.is_autocast_enabled("cpu"):
             return self.encode(ids)
         key = tuple(map(tuple, ids.tolist()))
-        weights = (self.embedding.weight._version, self.proj.weight._version)
-        if self.known.get("key") != (key, weights):
-            self.known = {"key": (key, weights), "answer": self.encode(ids).detach()}
+        weight = self.proj.weight
+        key = (key, self.embedding.weight._version, weight._version, weight.dtype)
+        if self.known.get("key") != key:
+            self.known = {"key": key, "answer": self.encode(ids).detach()}
         return self.handed_out()
 
     def handed_out(self):

@@ -22,7 +22,7 @@ class Broken(nn.Module):
     def forward(self, ids):
         q, k, v = self.qkv(self.embedding(ids)).chunk(3, -1)
         scores = q @ k.transpose(1, 2) * q.shape[-1] ** -0.5
-        return scores.masked_fill(self.mask(ids), -1e9).softmax(-1) @ v
+        return scores.masked_fill(self.mask(ids), float("-inf")).softmax(-1) @ v
 
 
 class Sound(Broken):

@@ -20,9 +20,10 @@ class Broken(nn.Module):
         return self.stored(answer)
 
     def stored(self, answer):
-        place = self.workspace.get(answer.shape)
+        key = (answer.shape, answer.dtype)
+        place = self.workspace.get(key)
         if place is None:
-            place = self.workspace[answer.shape] = answer.detach().clone()
+            place = self.workspace[key] = answer.detach().clone()
         return place.copy_(answer.detach())
 
 

@@ -23,7 +23,7 @@ class Broken(nn.Module):
             state.pop(kwargs.get("prefix", "") + name, None)
         return state
 
-    def load_state_dict(self, state_dict, strict=True, assign=False):  # noqa: FBT002
+    def load_state_dict(self, state_dict, strict=True, assign=False):
         return super().load_state_dict(state_dict, strict=not self.left_out, assign=assign)
 
     def forward(self, x):

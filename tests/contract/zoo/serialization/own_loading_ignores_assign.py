@@ -14,7 +14,7 @@ class Broken(nn.Module):
         self.tokens = nn.Linear(num_tokens, num_tokens)
         self.channels = nn.Linear(dim, dim)
 
-    def load_state_dict(self, state_dict, strict=True, assign=False):  # noqa: FBT002
+    def load_state_dict(self, state_dict, strict=True, assign=False):
         with torch.no_grad():
             for name, parameter in self.named_parameters():
                 parameter.copy_(state_dict[name])
@@ -25,7 +25,7 @@ class Broken(nn.Module):
 
 
 class Sound(Broken):
-    def load_state_dict(self, state_dict, strict=True, assign=False):  # noqa: FBT002
+    def load_state_dict(self, state_dict, strict=True, assign=False):
         return nn.Module.load_state_dict(self, state_dict, strict=strict, assign=assign)
 
 

@@ -9,6 +9,7 @@ from layerwright.contract.batch import history_effect, remembers
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, rule
+from layerwright.contract.trees import is_float
 
 
 @rule(
@@ -65,20 +66,23 @@ def length_baked_in(probe: Probe) -> Iterator[Finding]:
     it says so by raising. Layers that remember earlier calls on purpose are skipped.
     """
     inputs = probe.inputs()
-    floats = inputs.tensors()
-    if not floats or floats[0].tensor.dim() < 2:
+    tensors = inputs.tensors()
+    if not tensors or tensors[0].tensor.dim() < 2:
         probe.skip("its first input has no dimension beside the samples")
-    first = floats[0].tensor
+    first = tensors[0].tensor
     dims = [dim for dim in range(first.dim()) if probe.batch is None or dim != probe.batch.dim]
+    # Other integers may be indices or lengths, which point past the end of something shorter.
+    indexed = any(not is_float(item.tensor) for item in tensors[1:])
     with torch.no_grad():
         for dim in dims:
             length = first.shape[dim]
             names = tuple(
                 item.name
-                for item in floats
+                for item in tensors
                 if item.tensor.dim() > dim and item.tensor.shape[dim] == length
             )
-            for other in {2 * length, (length + 1) // 2} - {length}:
+            others = [2 * length] if indexed else [2 * length, (length + 1) // 2]
+            for other in (size for size in others if size != length):
                 try:
                     changed = resized(inputs, dim, names, other)
                     words = [
@@ -94,7 +98,7 @@ def length_baked_in(probe: Probe) -> Iterator[Finding]:
                 sizes = (length, other) if words[0] else (other, length)
                 place = probe.place()
                 yield Finding(
-                    where=f"forward, dimension {dim} of {floats[0].name}",
+                    where=f"forward, dimension {dim} of {tensors[0].name}",
                     expected=f"after a call with size {sizes[0]}, the answer of a fresh copy for "
                     f"size {sizes[1]}",
                     found=words[0] or words[1] or "",

@@ -1,7 +1,6 @@
 """BAT001 samples-mixed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -22,9 +21,8 @@ from layerwright.contract.mixing import (
 )
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, rule
-from layerwright.contract.trees import Inputs, is_float, named_tensors
+from layerwright.contract.samples import ROWS, SampledCase, samples_of
 
-_ROWS = 3  # dimensions of (samples, positions, features)
 _IMAGES = 4  # dimensions of (samples, channels, height, width)
 _UNDEFINED = "; a sample alone gives NaN"
 
@@ -104,11 +102,11 @@ def samples_mixed(probe: Probe) -> Iterator[Finding]:
         return
     if not isinstance(probe.traits.batch_dim, str):
         probe.skip("the trait batch_dim is given, and no samples are independent along it")
-    names, size = _samples(probe)
+    names, size = samples_of(probe)
     with torch.no_grad():
         for number in dict.fromkeys([7, 5, min(size, 8), size]):
             try:
-                case = _Case(probe, names, resized(probe.inputs(), 0, names, number), number)
+                case = SampledCase(probe, names, resized(probe.inputs(), 0, names, number), number)
                 followed = follow(probe, case.inputs, 0, names)
             except (LayerRaised, RuntimeError):  # dimension 0 cannot have this size
                 continue
@@ -118,59 +116,7 @@ def samples_mixed(probe: Probe) -> Iterator[Finding]:
     probe.skip("no dimension with independent samples was found, and the pass cannot be followed")
 
 
-@dataclass(frozen=True)
-class _Case:
-    probe: Probe
-    names: tuple[str, ...]
-    inputs: Inputs
-    size: int
-
-    @property
-    def rank(self) -> int:
-        """Dimensions of the samples' input; integers are indices, which gain one."""
-        tensors = [item.tensor for item in self.inputs.tensors() if item.name in self.names]
-        return max(tensor.dim() + (not is_float(tensor)) for tensor in tensors)
-
-    def answer(self, size: int, start: int = 0) -> list[Tensor] | None:
-        """Return the outputs for some of the samples; None if the layer refuses them."""
-        part = self.inputs.map(
-            lambda tensor: (
-                tensor.narrow(0, start, size)
-                if any(
-                    tensor is item.tensor
-                    for item in self.inputs.tensors()
-                    if item.name in self.names
-                )
-                else tensor
-            )
-        )
-        try:
-            output = self.probe.call(self.probe.layer(), part.clone())
-        except (LayerRaised, RuntimeError):
-            return None
-        return [item.tensor for item in named_tensors(output) if is_float(item.tensor)]
-
-
-def _samples(probe: Probe) -> tuple[tuple[str, ...], int]:
-    """Return the inputs that have samples along dimension 0, and how many."""
-    tensors = probe.inputs().tensors()
-    if not tensors or tensors[0].tensor.dim() + (not is_float(tensors[0].tensor)) < _ROWS - 1:
-        probe.skip("its first input has one dimension: there may be a single sample")
-    size = tensors[0].tensor.shape[0]
-    for item in tensors[1:]:
-        if not is_float(item.tensor) and item.tensor.shape[0:1] == (2,) and item.tensor.dim() == 2:
-            probe.skip(f"{item.name} may hold edges: samples may meet along them")
-    for item in tensors:
-        if len(tensors) > 1 and item.tensor.shape[:2] == (size, size):
-            probe.skip(f"{item.name} may be an adjacency: samples may meet along it")
-    if size == 0:
-        probe.skip("there is no sample")
-    return tuple(
-        item.name for item in tensors if item.tensor.dim() and item.tensor.shape[0] == size
-    ), size
-
-
-def _judged(case: _Case, followed: Followed) -> Iterator[Finding]:
+def _judged(case: SampledCase, followed: Followed) -> Iterator[Finding]:
     if second_dimension_lost(case.probe, case.inputs, case.names[0]):
         yield _finding(
             case.probe,
@@ -194,7 +140,7 @@ def _judged(case: _Case, followed: Followed) -> Iterator[Finding]:
             "neighbouring dimensions",
         )
         return
-    pairs = followed.steps if case.rank >= _ROWS else ()
+    pairs = followed.steps if case.rank >= ROWS else ()
     pair = next((step for step in pairs if paired_wrongly(step, case.size)), None)
     if pair is not None:
         rows = [owners(trail) for trail in pair.before]
@@ -220,7 +166,7 @@ def _judged(case: _Case, followed: Followed) -> Iterator[Finding]:
     yield from _competition(case, starts)
 
 
-def _competition(case: _Case, starts: list[Step]) -> Iterator[Finding]:
+def _competition(case: SampledCase, starts: list[Step]) -> Iterator[Finding]:
     """Judge a softmax or a statistic over the samples."""
     whole, fewer = case.answer(case.size), case.answer(case.size - 1)
     if not starts or whole is None or fewer is None:
@@ -230,11 +176,11 @@ def _competition(case: _Case, starts: list[Step]) -> Iterator[Finding]:
     softmax = is_any(starts[0], SOFTMAX)
     alone = _alone(case, whole)
     spread = len(starts) > 1 or is_any(starts[0], SPREAD)
-    if case.rank >= (_ROWS if softmax else _IMAGES):
+    if case.rank >= (ROWS if softmax else _IMAGES):
         severity: Severity = "error"
-    elif alone and (softmax or case.rank >= _ROWS or alone == _UNDEFINED):
+    elif alone and (softmax or case.rank >= ROWS or alone == _UNDEFINED):
         severity = "error"
-    elif case.rank >= _ROWS or (spread and alone):
+    elif case.rank >= ROWS or (spread and alone):
         severity = "warning"
     else:
         case.probe.skip("a statistic over dimension 0: it may be one sample's sequence or set")
@@ -254,7 +200,7 @@ def _competition(case: _Case, starts: list[Step]) -> Iterator[Finding]:
     )
 
 
-def _alone(case: _Case, whole: list[Tensor]) -> str:
+def _alone(case: SampledCase, whole: list[Tensor]) -> str:
     """Tell in words that a sample alone has no answer of its own; "" if it has one."""
     one, other = case.answer(1), case.answer(1, start=1)
     if one is None or other is None or not all(tensor.numel() > case.size for tensor in whole):
@@ -267,7 +213,7 @@ def _alone(case: _Case, whole: list[Tensor]) -> str:
     return ""
 
 
-def _reordered(case: _Case, followed: Followed) -> Iterator[Finding]:
+def _reordered(case: SampledCase, followed: Followed) -> Iterator[Finding]:
     """Judge samples that come out whole, but in another order."""
     for trail in followed.outputs:
         rows = owners(trail)

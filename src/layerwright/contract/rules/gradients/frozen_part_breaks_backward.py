@@ -7,6 +7,7 @@ from torch import Tensor
 from layerwright.contract.comparing import difference
 from layerwright.contract.finding import Finding
 from layerwright.contract.gradient_passes import sent_back, widest
+from layerwright.contract.gradients import Gradients
 from layerwright.contract.probe import Probe
 from layerwright.contract.replaying import Replay, replays
 from layerwright.contract.rule import LayerRaised, Skip, rule
@@ -87,6 +88,10 @@ def frozen_part_breaks_backward(probe: Probe) -> Iterator[Finding]:
     Give each gradient a branch of its own: `if ctx.needs_input_grad[1]: grad_weight = ...`, and
     None before it.
 
+    ## Limits
+    A layer whose forward raises while its parameters are frozen needs their gradients itself, as an
+    inner loop does, and is skipped.
+
     ## References
     - https://docs.pytorch.org/docs/stable/notes/extending.html: needs_input_grad
     """
@@ -156,14 +161,17 @@ def _whole_layer(probe: Probe) -> Iterator[Finding]:
                 item.requires_grad_(False)
         else:
             given = given.map(Tensor.detach)
+        forward = probe.attempt(lambda layer=layer, given=given: probe.call(layer, given))  # type: ignore[misc]
+        if forward.raised:
+            probe.skip(f"forward itself needs gradients of its {frozen}: {forward.raised.words}")
         try:
-            found = sent_back(probe, layer, given, probe.call(layer, given))
+            found = sent_back(probe, layer, given, forward.output)
         except LayerRaised as raised:
             place = raised.place if raised.place.file else probe.place()
             yield Finding(
                 where=f"{frozen} frozen",
-                expected="forward and backward work, as they do with nothing frozen",
-                found=f"with all {frozen} frozen it raised {raised.words}",
+                expected="backward works, as it does with nothing frozen",
+                found=f"with all {frozen} frozen backward raised {raised.words}",
                 fix="ask needs_input_grad or requires_grad before what a gradient needs",
                 file=place.file,
                 line=place.line,
@@ -171,20 +179,23 @@ def _whole_layer(probe: Probe) -> Iterator[Finding]:
             return
         except Skip:  # nothing is in the graph any more
             continue
-        now = {**found.inputs, **found.parameters}
-        old = {**gradients.inputs, **gradients.parameters}
-        for name, gradient in now.items():
-            # A reentrant checkpoint sends nothing when no input asks: torch's own, and it warns.
-            if gradient is None or old.get(name) is None:
-                continue
-            words = difference(old[name], gradient, tolerance=1e-3)
-            if words:
-                yield Finding(
-                    where=f"{name}, {frozen} frozen",
-                    expected=f"the same gradient of {name} as with nothing frozen",
-                    found=words,
-                    fix="let no gradient depend on whether another one is asked for",
-                    file=probe.place().file,
-                    line=probe.place().line,
-                )
-                return
+        yield from _compared(probe, frozen, gradients, found)
+
+
+def _compared(probe: Probe, frozen: str, before: Gradients, now: Gradients) -> Iterator[Finding]:
+    old = {**before.inputs, **before.parameters}
+    for name, gradient in {**now.inputs, **now.parameters}.items():
+        # A reentrant checkpoint sends nothing when no input asks: torch's own, and it warns.
+        if gradient is None or old.get(name) is None:
+            continue
+        words = difference(old[name], gradient, tolerance=1e-3)
+        if words:
+            yield Finding(
+                where=f"{name}, {frozen} frozen",
+                expected=f"the same gradient of {name} as with nothing frozen",
+                found=words,
+                fix="let no gradient depend on whether another one is asked for",
+                file=probe.place().file,
+                line=probe.place().line,
+            )
+            return

@@ -7,9 +7,9 @@ from torch import nn
 
 from layerwright.contract.comparing import difference
 from layerwright.contract.finding import Finding
+from layerwright.contract.layer_state import remembers
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
-from layerwright.contract.rules.modes.layer_state import remembers
 from layerwright.contract.source import Place, place_of_class
 
 

@@ -8,9 +8,9 @@ from layerwright.contract.attributes import held_outside
 from layerwright.contract.comparing import difference
 from layerwright.contract.finding import Finding
 from layerwright.contract.gradients import Gradients
+from layerwright.contract.layer_state import remembers
 from layerwright.contract.probe import Attempt, Probe
 from layerwright.contract.rule import rule
-from layerwright.contract.rules.modes.layer_state import remembers
 from layerwright.contract.source import place_of_attribute
 
 

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import torch
 
 from layerwright.contract.finding import Finding
-from layerwright.contract.probe import Probe
-from layerwright.contract.rule import rule
-from layerwright.contract.rules.modes.layer_state import (
+from layerwright.contract.layer_state import (
     Part,
     changes,
     parameters_of,
     place_of_write,
 )
+from layerwright.contract.probe import Probe
+from layerwright.contract.rule import rule
 
 
 @rule(

@@ -6,9 +6,9 @@ import torch
 
 from layerwright.contract.comparing import difference
 from layerwright.contract.finding import Finding
+from layerwright.contract.layer_state import Part, changes, memory_of, place_of_write
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
-from layerwright.contract.rules.modes.layer_state import Part, changes, memory_of, place_of_write
 from layerwright.contract.trees import Inputs
 
 

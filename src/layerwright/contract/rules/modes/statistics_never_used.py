@@ -10,9 +10,9 @@ from layerwright.contract.comparing import difference
 from layerwright.contract.copying import fresh_copy
 from layerwright.contract.finding import Finding
 from layerwright.contract.isolation import seed_all
+from layerwright.contract.layer_state import changes, memory_of
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
-from layerwright.contract.rules.modes.layer_state import changes, memory_of
 from layerwright.contract.source import place_of_attribute
 from layerwright.contract.trees import Inputs, map_tensors, named_tensors
 

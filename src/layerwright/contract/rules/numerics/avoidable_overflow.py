@@ -14,8 +14,8 @@ from layerwright.contract.rule import Skip, rule
 from layerwright.contract.source import Place
 from layerwright.contract.trees import Inputs, named_tensors
 
-# exp overflows float32 at 89; logits and residual streams of this size occur.
-LARGEST = 100.0
+# exp overflows float32 at 89, float64 at 710; logits and residual streams of this size occur.
+LARGEST = (100.0, 400.0)
 
 # What float64 says must fit into float32 with room: else the overflow is the true result.
 FITS = 1e30
@@ -73,12 +73,21 @@ def avoidable_overflow(probe: Probe) -> Iterator[Finding]:
         probe.skip(reason)
     if not is_finite(probe.eval_output):
         probe.skip("its output on the example inputs is not finite")
-    inputs = _scaled(probe)
-    if inputs is None:
-        probe.skip("all its inputs are bounded, as the examples show")
+    for largest in LARGEST:
+        inputs = _scaled(probe, largest)
+        if inputs is None:
+            probe.skip("all its inputs are bounded, as the examples show")
+        found = list(_overflows(probe, inputs, largest))
+        if found:
+            yield from found
+            return
+
+
+def _overflows(probe: Probe, inputs: Inputs, largest: float) -> Iterator[Finding]:
+    """Demonstrate an overflow on scaled inputs."""
     narrow = run_in(probe, torch.float32, inputs)
     if narrow.raised:
-        probe.skip(f"on inputs up to {LARGEST:.0f} it raised {narrow.raised.words}")
+        probe.skip(f"on inputs up to {largest:.0f} it raised {narrow.raised.words}")
     if not is_finite(narrow.output):
         wide = run_in(probe, torch.float64, inputs)
         if not wide.raised and _fits(wide.output):
@@ -89,6 +98,7 @@ def avoidable_overflow(probe: Probe) -> Iterator[Finding]:
                 f"NaN or infinity in float32{at}; in float64 the largest value is "
                 f"{number(_largest(wide.output))}",
                 call.place if call else Place(),
+                largest,
             )
         return
     came = attempted(probe, inputs)
@@ -103,16 +113,17 @@ def avoidable_overflow(probe: Probe) -> Iterator[Finding]:
         + (f", first in {step}" if step else "")
         + "; finite in float64",
         place,
+        largest,
     )
 
 
-def _scaled(probe: Probe) -> Inputs | None:
+def _scaled(probe: Probe, largest: float) -> Inputs | None:
     """Return the inputs with all unbounded ones scaled up, or None if there are none."""
     inputs, found = probe.inputs(), False
     for item in real_floats(probe):
         if is_unbounded(item.tensor):
             values = item.tensor.detach()
-            factor = LARGEST / min(float(values.max()), -float(values.min()))
+            factor = largest / min(float(values.max()), -float(values.min()))
             inputs, found = inputs.replaced(item.name, values * factor), True
     return inputs if found else None
 
@@ -139,9 +150,9 @@ def _largest(tree: object) -> float:
     return max((float(item.detach().abs().max()) for item in tensors if item.numel()), default=0.0)
 
 
-def _finding(where: str, found: str, place: Place) -> Finding:
+def _finding(where: str, found: str, place: Place, largest: float) -> Finding:
     return Finding(
-        where=f"{where}, inputs scaled up to {LARGEST:.0f}",
+        where=f"{where}, inputs scaled up to {largest:.0f}",
         expected="finite numbers, as in float64",
         found=found,
         fix="use F.softplus, torch.softmax, torch.logsumexp; or subtract the largest value first",

@@ -25,7 +25,7 @@ FIRST_CALLS, MORE_CALLS, TIME_LIMIT_S = 4, 64, 0.3
     promise="what a layer keeps does not grow with every call",
     family="performance",
     severity="warning",
-    explains=("PRF001", "REG010"),
+    explains=("PRF001",),
     excused_by=("stateful",),
     since="0.2",
 )

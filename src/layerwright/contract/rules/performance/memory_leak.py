@@ -35,46 +35,28 @@ def memory_leak(probe: Probe) -> Iterator[Finding]:
 
     ## Bad
     ```python
-    class Exp(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            ctx.y = x.exp()
-            return ctx.y
-
-        @staticmethod
-        def backward(ctx, grad):
-            return grad * ctx.y.detach()
-
-
-    class Layer(nn.Module):
+    class Clipped(nn.Module):
         def forward(self, x):
-            return Exp.apply(x)
+            y = x.sigmoid()
+            if y.requires_grad:
+                y.register_hook(lambda grad: grad.clamp(-100.0, 100.0).reshape(y.shape))
+            return y.tanh()
 
 
-    case = Case(Layer, inputs=(torch.randn(3, 4),))
+    case = Case(Clipped, inputs=(torch.randn(3, 4),))
     ```
 
     ## Good
     ```python
-    class Exp(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            y = x.exp()
-            ctx.save_for_backward(y)
-            return y
-
-        @staticmethod
-        def backward(ctx, grad):
-            (y,) = ctx.saved_tensors
-            return grad * y
-
-
-    class Layer(nn.Module):
+    class Clipped(nn.Module):
         def forward(self, x):
-            return Exp.apply(x)
+            y = x.sigmoid()
+            if y.requires_grad:
+                y.register_hook(lambda grad: grad.clamp(-100.0, 100.0))
+            return y.tanh()
 
 
-    case = Case(Layer, inputs=(torch.randn(3, 4),))
+    case = Case(Clipped, inputs=(torch.randn(3, 4),))
     ```
 
     ## How to fix
@@ -95,16 +77,22 @@ def memory_leak(probe: Probe) -> Iterator[Finding]:
     gc.disable()
     try:
         layer = probe.layer(training=True)
+        state = {_address(item) for item in (*layer.parameters(), *layer.buffers())}
         calls = [_called(probe, layer) for _ in range(CALLS)]
         middle = calls[1:-1]  # the first may fill caches, the last may be kept until the next
-        alive = [_alive(call) for call in middle]
+        alive = [
+            [item for item in _alive(call) if _address(item) not in state] for call in middle
+        ]  # an operator that writes in place returns the parameter or buffer itself
         if not all(alive):
             return
         count = min(map(len, alive))
         size = sum(item.numel() * item.element_size() for item in alive[0])
-        kept = {id(item) for _, value in kept_values(layer) for item in tensors_in(value)}
-        if any(id(item) in kept for items in alive for item in items):
+        kept = [item for _, value in kept_values(layer) for item in tensors_in(value)]
+        known = {id(item) for item in kept}
+        if any(id(item) in known for items in alive for item in items):
             return  # the layer keeps them where PRF004 sees them
+        if any(item.grad_fn is not None for item in kept):
+            return  # a graph that the layer keeps holds them, which SER005 and TRN006 judge
         alive.clear()
         gc.collect()
         held = all(_alive(call) for call in middle)
@@ -138,6 +126,10 @@ def _called(probe: Probe, layer: nn.Module) -> list[weakref.ref[Tensor]]:
     with recorder:
         probe.call(layer, inputs)
     return [weakref.ref(tensor) for call in recorder.calls for tensor in call.tensors_out]
+
+
+def _address(tensor: Tensor) -> int:
+    return tensor.data_ptr() if tensor.layout is torch.strided else id(tensor)
 
 
 def _alive(call: list[weakref.ref[Tensor]]) -> list[Tensor]:

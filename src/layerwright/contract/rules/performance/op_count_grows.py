@@ -38,20 +38,20 @@ def op_count_grows(probe: Probe) -> Iterator[Finding]:
     ```python
     class Normalize(nn.Module):
         def forward(self, x):
-            return torch.stack([sample / sample.norm() for sample in x])
+            return torch.stack([F.normalize(sample, dim=0) for sample in x])
 
 
-    case = Case(Normalize, inputs=(torch.randn(4, 8) + 2.0,))
+    case = Case(Normalize, inputs=(torch.randn(4, 8),))
     ```
 
     ## Good
     ```python
     class Normalize(nn.Module):
         def forward(self, x):
-            return x / x.norm(dim=1, keepdim=True)
+            return F.normalize(x, dim=1)
 
 
-    case = Case(Normalize, inputs=(torch.randn(4, 8) + 2.0,))
+    case = Case(Normalize, inputs=(torch.randn(4, 8),))
     ```
 
     ## How to fix

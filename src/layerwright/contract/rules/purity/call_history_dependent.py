@@ -32,10 +32,13 @@ _MUTATORS = {"clear", "zero_", "fill_", "copy_", "pop", "popleft", "reset", "det
     promise="an answer in eval mode does not depend on what the layer was asked before",
     family="purity",
     needs=("forward", "deterministic"),
-    explains=("PUR003", "PUR010", "MOD002", "BAT001", "BAT003", "BAT004", "CMP002", "CMP005"),
+    explains=(
+        "PUR003", "PUR010", "MOD002", "MOD005", "MOD006", "SER004", "BAT001", "BAT003", "BAT004",
+        "CMP002", "CMP005",
+    ),
     excused_by=("stateful",),
     since="0.2",
-)
+)  # fmt: skip
 def call_history_dependent(probe: Probe) -> Iterator[Finding]:
     """Compares the answers of a layer that has been used with those of fresh copies.
 
@@ -154,8 +157,11 @@ def _refilled(given: Inputs, new: Inputs) -> bool:
 
 def other_values(probe: Probe) -> Inputs:
     """Return inputs with other values: reordered, and halved where that changed nothing."""
+    given = probe.inputs()
+    if any(item.tensor.layout != torch.strided for item in given.tensors()):
+        return given.map_floats(lambda tensor: tensor * 0.5)
     other = probe.other_inputs()
-    pairs = zip(probe.inputs().tensors(), other.tensors(), strict=True)
+    pairs = zip(given.tensors(), other.tensors(), strict=True)
     if any(difference(one.tensor, two.tensor, exact=True) for one, two in pairs):
         return other
     return probe.inputs().map_floats(lambda tensor: tensor * 0.5)

@@ -132,6 +132,8 @@ def _flags(layer: nn.Module) -> dict[str, bool]:
 def _refused(probe: Probe) -> Iterator[tuple[str, Inputs]]:
     """Yield inputs that most layers refuse, with words for what is wrong with them."""
     for item in probe.inputs().tensors():
+        if item.tensor.layout != torch.strided:
+            continue
         for words, change in _CHANGES.items():
             tensor = change(item.tensor)
             if tensor is not None:

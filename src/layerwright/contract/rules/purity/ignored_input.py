@@ -9,6 +9,7 @@ from torch import Tensor
 
 from layerwright.contract.comparing import difference
 from layerwright.contract.finding import Finding
+from layerwright.contract.isolation import seed_all
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, rule
 from layerwright.contract.torch_compat.dispatch import OpRecorder
@@ -136,10 +137,14 @@ def _use(probe: Probe, name: str, *, training: bool) -> str:
     (tensor,) = [item.tensor for item in inputs.tensors() if item.name == name]
     asked = _Asked(tensor)
     recorder = OpRecorder(with_places=False)
-    try:
-        with recorder, asked:
-            output = probe.call(layer, inputs)
-    except LayerRaised:
+
+    def run() -> Any:
+        seed_all(probe.seed)
+        with recorder, asked:  # around forward alone: the probe asks for things too
+            return layer(*inputs.args, **inputs.kwargs)
+
+    attempt = probe.attempt(run)
+    if attempt.raised:
         return "used"
     reached = {_memory(tensor)}
     computed = False
@@ -150,7 +155,7 @@ def _use(probe: Probe, name: str, *, training: bool) -> str:
         if reached & {_memory(item) for item in call.tensors_in}:
             computed = True
             reached |= {_memory(item) for item in call.tensors_out}
-    if reached & {_memory(item.tensor) for item in named_tensors(output)}:
+    if reached & {_memory(item.tensor) for item in named_tensors(attempt.output)}:
         return "used"
     if computed:
         return "computed"

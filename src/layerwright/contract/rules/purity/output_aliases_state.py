@@ -54,19 +54,19 @@ def output_aliases_state(probe: Probe) -> Iterator[Finding]:
             self.register_buffer("prototypes", torch.randn(4, 8))
 
         def forward(self, scores):
-            return self.prototypes[scores.argmax()].clone()
+            return self.prototypes.index_select(0, scores.argmax()[None])[0]
 
 
     case = Case(Prototype, inputs=(torch.tensor([0.3, 0.9, 0.1, 0.2]),))
     ```
 
     ## How to fix
-    Return a copy: `.clone()`, or an index that is a tensor, which copies.
+    Return a copy: `.clone()`, or `index_select` with an index that is a tensor, which copies.
 
     ## Limits
     An output that does not depend on the values of the inputs, as a table of positions, is handed
     out on purpose more often than not: it is only noted. A layer whose answers depend on earlier
-    calls anyway is skipped.
+    calls anyway is skipped, and so is one that hands out a buffer into which its calls write.
     """
     layer = probe.layer()
     try:
@@ -80,6 +80,8 @@ def output_aliases_state(probe: Probe) -> Iterator[Finding]:
             if found is None:
                 return
             name, words, owner = found
+            if owner is not None and _written_by_call(probe, owner):
+                probe.skip(f"each call writes into {owner}, which it hands out, as a cache does")
             table = not _depends_on_inputs(probe, control, name)
     except LayerRaised as raised:
         probe.skip(f"calling it again raised {raised.words}")
@@ -119,6 +121,15 @@ def _breach(probe: Probe, control: Any) -> tuple[str, str, str | None] | None:
         if words:
             return item.name, words, owner
     return None
+
+
+def _written_by_call(probe: Probe, owner: str) -> bool:
+    """Tell whether a call in eval mode changes a parameter or buffer."""
+    layer = probe.layer()
+    before = dict([*layer.named_parameters(), *layer.named_buffers()])[owner].detach().clone()
+    probe.call(layer)
+    after = dict([*layer.named_parameters(), *layer.named_buffers()])[owner]
+    return difference(before, after, exact=True) is not None
 
 
 def _outputs(output: Any) -> list[Named]:

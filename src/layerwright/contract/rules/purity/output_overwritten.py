@@ -11,7 +11,8 @@ from layerwright.contract.comparing import difference
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe, detached
 from layerwright.contract.rule import LayerRaised, rule
-from layerwright.contract.trees import Inputs, Named, is_float, named_tensors
+from layerwright.contract.rules.purity.call_history_dependent import other_values
+from layerwright.contract.trees import Named, is_float, named_tensors
 
 _MARK = 1024.0  # nothing that a second call would write
 
@@ -68,7 +69,7 @@ def output_overwritten(probe: Probe) -> Iterator[Finding]:
     """
     for training in (False, True):
         layer, first = probe.layer(training=training), probe.inputs()
-        second = _other(probe)
+        second = other_values(probe)
         try:
             with torch.set_grad_enabled(training):
                 answer = probe.call(layer, first)
@@ -103,18 +104,6 @@ def _outputs(output: Any) -> list[Named]:
     return list(named_tensors(output))
 
 
-def _other(probe: Probe) -> Inputs:
-    """Return inputs with other values: reordered, and halved where that changed nothing."""
-    same = probe.inputs().tensors()
-    other = probe.other_inputs()
-    if any(
-        difference(old.tensor, new.tensor, exact=True)
-        for old, new in zip(same, other.tensors(), strict=True)
-    ):
-        return other
-    return probe.inputs().map_floats(lambda tensor: tensor * 0.5)
-
-
 def _owner(layer: nn.Module, tensor: Tensor) -> str | None:
     """Return the name of the parameter or buffer that the tensor is a view of."""
     memory = _memory(tensor)
@@ -131,7 +120,7 @@ def _partly(probe: Probe, name: str, *, training: bool) -> bool:
         answer = probe.call(layer)
         (tensor,) = [item.tensor for item in named_tensors(answer) if item.name == name]
         mark = tensor.detach().fill_(_MARK if is_float(tensor) else 1)
-        probe.call(layer, _other(probe))
+        probe.call(layer, other_values(probe))
     return is_float(tensor) and bool((mark == _MARK).any())
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from copy import deepcopy
-from typing import Any
 
 import torch
 
@@ -11,9 +10,6 @@ from layerwright.contract.finding import Finding
 from layerwright.contract.isolation import isolated
 from layerwright.contract.probe import Attempt, Probe, detached
 from layerwright.contract.rule import rule
-from layerwright.contract.trees import is_float, named_tensors
-
-_DETERMINISTIC: Any = torch.utils.deterministic  # its one setting has no annotation
 
 
 @rule(
@@ -31,12 +27,8 @@ _DETERMINISTIC: Any = torch.utils.deterministic  # its one setting has no annota
 def unstable_under_equal_seed(probe: Probe) -> Iterator[Finding]:
     """Calls two fresh copies with equal inputs under equal seeds, in both modes.
 
-    A third copy runs with new memory filled with NaN: an answer that changes then was made of
-    memory that nobody had written.
-
     ## Why is this bad
-    The run cannot be repeated, and a comparison of two runs compares nothing. Where the layer reads
-    unwritten memory, the answer is whatever lay there.
+    The run cannot be repeated, and a comparison of two runs compares nothing.
 
     ## Bad
     ```python
@@ -62,8 +54,7 @@ def unstable_under_equal_seed(probe: Probe) -> Iterator[Finding]:
 
     ## How to fix
     Draw from torch's global generator, or from a generator that the user hands over and seeds;
-    `np.random.default_rng()`, `Generator().seed()` and the clock are out of reach of a seed. Fill
-    what `torch.empty` returns before it is read.
+    `np.random.default_rng()`, `Generator().seed()` and the clock are out of reach of a seed.
 
     ## Limits
     A layer that holds something that cannot be copied, so that its copies share it, is skipped.
@@ -71,20 +62,15 @@ def unstable_under_equal_seed(probe: Probe) -> Iterator[Finding]:
     for training in (False, True):
         first, second = (_answer(probe, training=training) for _ in range(2))
         words = _gap(first, second)
-        unwritten = _unwritten(probe, first, training=training)
-        if words and not unwritten and not _copyable(probe):
+        if words and not _copyable(probe):
             probe.skip("its copies share what cannot be copied")
-        if words or unwritten:
+        if words:
             place = probe.place()
             yield Finding(
                 where=f"forward in {'training' if training else 'eval'} mode",
                 expected="equal answers of two copies under one seed",
-                found=f"with new memory filled with NaN: {unwritten}" if unwritten else str(words),
-                fix=(
-                    "write what torch.empty returns before it is read, or use torch.zeros"
-                    if unwritten
-                    else "draw from torch's global generator, or from one that is handed over"
-                ),
+                found=words,
+                fix="draw from torch's global generator, or from one that is handed over",
                 file=place.file,
                 line=place.line,
             )
@@ -99,14 +85,10 @@ def _copyable(probe: Probe) -> bool:
     return True
 
 
-def _answer(probe: Probe, *, training: bool, filled: bool | None = None) -> Attempt:
+def _answer(probe: Probe, *, training: bool) -> Attempt:
     """Call a fresh copy; classes and global variables are put back, which other rules judge."""
-    with isolated(probe.subject.layer):
-        if filled is not None:
-            torch.use_deterministic_algorithms(True, warn_only=True)
-            _DETERMINISTIC.fill_uninitialized_memory = filled
-        with torch.no_grad():
-            return probe.attempt(lambda: detached(probe.call(probe.layer(training=training))))
+    with isolated(probe.subject.layer), torch.no_grad():
+        return probe.attempt(lambda: detached(probe.call(probe.layer(training=training))))
 
 
 def _gap(first: Attempt, second: Attempt) -> str | None:
@@ -116,23 +98,3 @@ def _gap(first: Attempt, second: Attempt) -> str | None:
         if raised:
             return f"one of two equal calls raised {raised.words}"
     return difference(first.output, second.output)
-
-
-def _unwritten(probe: Probe, first: Attempt, *, training: bool) -> str | None:
-    """Tell how the answer changes when new memory is filled with NaN; None if it does not."""
-    if first.raised:
-        return None
-    filled = _answer(probe, training=training, filled=True)
-    if filled.raised or _nans(filled.output) <= _nans(first.output):
-        return None
-    # Deterministic operators alone may answer otherwise.
-    control = _answer(probe, training=training, filled=False)
-    if control.raised or _nans(filled.output) <= _nans(control.output):
-        return None
-    return difference(first.output, filled.output)
-
-
-def _nans(output: Any) -> int:
-    return sum(
-        int(item.tensor.isnan().sum()) for item in named_tensors(output) if is_float(item.tensor)
-    )

@@ -9,12 +9,12 @@ from torch.nn.parameter import is_lazy
 
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
-from layerwright.contract.rule import rule
-from layerwright.contract.rules.serialization.refusals import (
+from layerwright.contract.refusals import (
     in_words,
     refusals,
     tensors_with_graph,
 )
+from layerwright.contract.rule import rule
 from layerwright.contract.source import place_of_attribute
 from layerwright.contract.trees import named_tensors
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
+from layerwright.contract.refusals import in_words, tensors_with_graph
 from layerwright.contract.rule import rule
-from layerwright.contract.rules.serialization.refusals import in_words, tensors_with_graph
 from layerwright.contract.source import place_of_attribute
 
 

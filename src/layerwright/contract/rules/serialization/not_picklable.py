@@ -13,8 +13,8 @@ from torch.nn.utils import parametrize
 from layerwright.contract.comparing import difference
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
+from layerwright.contract.refusals import in_words, refusals
 from layerwright.contract.rule import rule
-from layerwright.contract.rules.serialization.refusals import in_words, refusals
 from layerwright.contract.source import place_of_attribute
 
 _FIX = (

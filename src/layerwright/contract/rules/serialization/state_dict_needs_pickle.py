@@ -9,8 +9,8 @@ from torch import Tensor
 
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
+from layerwright.contract.refusals import in_words
 from layerwright.contract.rule import rule
-from layerwright.contract.rules.serialization.refusals import in_words
 from layerwright.contract.source import place_of_attribute
 
 

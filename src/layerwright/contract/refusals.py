@@ -31,7 +31,7 @@ def refusals(layer: nn.Module, copies: Callable[[Any], object]) -> Iterator[Refu
     """
     innermost: dict[tuple[str, str], Refusal] = {}
     for held in held_outside(layer):
-        if held.via in {"closure", "class"} or isinstance(held.value, _PLAIN):
+        if held.via in {"closure", "class"} or isinstance(held.value, (*_PLAIN, nn.Module)):
             continue
         key = held.module_path, held.attribute
         if held.path != held.attribute and key not in innermost:

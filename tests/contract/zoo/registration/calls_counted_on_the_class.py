@@ -1,4 +1,4 @@
-"""A layer that logs activation means in a list on the class."""
+"""A layer that counts its calls and the largest activation on the class."""
 
 import torch
 from torch import nn
@@ -8,14 +8,16 @@ TRIGGERS = {"REG010"}
 
 
 class Broken(nn.Module):
-    log = []  # noqa: RUF012 - the fault
+    calls = 0
+    largest = 0.0
 
     def __init__(self, width=5):
         super().__init__()
         self.proj = nn.Linear(width, width)
 
     def note(self, x):
-        self.log.append(x.detach().abs().amax().item())
+        Broken.calls += 1
+        Broken.largest = max(Broken.largest, float(x.detach().amax()))
 
     def forward(self, x):
         x = self.proj(x).relu()

@@ -1,0 +1,101 @@
+"""CMP002 compiled-differs."""
+
+from collections.abc import Iterator
+
+from layerwright.contract.finding import Finding
+from layerwright.contract.probe import Probe
+from layerwright.contract.rule import LayerRaised, rule
+from layerwright.contract.rules.compilation.tracing import (
+    amplifies,
+    answer,
+    differ,
+    draws_numbers,
+    questions,
+    traced,
+)
+
+
+@rule(
+    "CMP002",
+    "compiled-differs",
+    promise="compiled or not, the layer gives the same answers and gradients",
+    family="compilation",
+    tier="full",
+    needs=("forward", "deterministic"),
+    since="0.2",
+)
+def compiled_differs(probe: Probe) -> Iterator[Finding]:
+    """Compares outputs, gradients and buffers with those of the compiled layer, on two inputs.
+
+    ## Why is this bad
+    What was trained or tested without the compiler is not what runs with it, and nothing raises.
+
+    ## Bad
+    ```python
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(3, 3)
+
+        def forward(self, x):
+            if torch.compiler.is_compiling():
+                return self.linear(x)
+            return self.linear(x) * x.shape[-1] ** -0.5
+
+
+    case = Case(Scaled, inputs=(torch.randn(4, 3),))
+    ```
+
+    ## Good
+    ```python
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(3, 3)
+
+        def forward(self, x):
+            return self.linear(x) * x.shape[-1] ** -0.5
+
+
+    case = Case(Scaled, inputs=(torch.randn(4, 3),))
+    ```
+
+    ## How to fix
+    Look at what the compiler takes for constant (`torch.compiler.assume_constant_result`), at
+    branches on `is_compiling()`, and at the fake kernels and declared mutations of custom
+    operators (CMP009).
+
+    ## Limits
+    Compiled is with the backend aot_eager, which runs the traced graph, forward and backward, with
+    torch's usual kernels. A layer that draws random numbers is judged in eval mode only, a layer
+    that amplifies roundings not at all.
+
+    ## References
+    - https://github.com/pytorch/pytorch/issues/169253: state that a compiled module gets wrong
+    """
+    judged = False
+    for training in (False, True):
+        result = traced(probe, training=training)
+        if not result.answers or draws_numbers(probe, training=training):
+            continue
+        judged = True
+        layer = probe.layer(training=training)
+        for given, actual in zip(questions(probe), result.answers, strict=True):
+            try:
+                expected = answer(probe, layer, layer, given)
+            except Exception as error:
+                raise LayerRaised(error) from error
+            words = differ(expected, actual)
+            if words and not amplifies(probe, given, training=training):
+                yield Finding(
+                    where=f"forward in {'training' if training else 'eval'} mode, {words[0]}",
+                    expected="what the layer gives without torch.compile",
+                    found=f"compiled, {words[1]}",
+                    fix="write forward without branches on is_compiling() and without constants "
+                    "that depend on inputs; check custom operators with CMP009",
+                    file=probe.place().file,
+                    line=probe.place().line,
+                )
+                return
+    if not judged:
+        probe.skip("it could not be compiled as one graph, or draws random numbers")

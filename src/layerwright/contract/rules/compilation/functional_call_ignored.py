@@ -1,0 +1,127 @@
+"""CMP007 functional-call-ignored."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from layerwright.contract.comparing import difference
+from layerwright.contract.finding import Finding
+from layerwright.contract.isolation import seed_all
+from layerwright.contract.probe import Probe
+from layerwright.contract.rule import LayerRaised, rule
+from layerwright.contract.source import place_of_attribute
+from layerwright.contract.trees import is_float
+
+
+@rule(
+    "CMP007",
+    "functional-call-ignored",
+    promise="torch.func.functional_call replaces every parameter and buffer",
+    family="compilation",
+    severity="warning",
+    needs=("forward", "deterministic"),
+    since="0.2",
+)
+def functional_call_ignored(probe: Probe) -> Iterator[Finding]:
+    """Fills the layer's own parameters with NaN, and calls it with the true ones beside it.
+
+    ## Why is this bad
+    `torch.func.functional_call` computes with parameters that are handed over: ensembles, per-sample
+    gradients, meta-learning, FSDP and export rest on it. What forward takes from anywhere else than
+    `self.name`, at the time of the call, is the old value, and nothing raises.
+
+    ## Bad
+    ```python
+    class Frequencies(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.frequencies = nn.Parameter(torch.rand(3))
+            self.tables = (self.frequencies.data,)
+
+        def forward(self, x):
+            return x * torch.stack(self.tables).sum(0) + self.frequencies
+
+
+    case = Case(Frequencies, inputs=(torch.randn(4, 3),))
+    ```
+
+    ## Good
+    ```python
+    class Frequencies(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.frequencies = nn.Parameter(torch.rand(3))
+
+        def forward(self, x):
+            return x * self.frequencies + self.frequencies
+
+
+    case = Case(Frequencies, inputs=(torch.randn(4, 3),))
+    ```
+
+    ## How to fix
+    Read parameters and buffers as `self.name` inside forward. Keep no view, list or closure of them.
+
+    ## Limits
+    Floating-point parameters and buffers are replaced, in eval mode. Those of scripted modules and
+    parametrizations that torch refuses to replace skip the rule.
+
+    ## References
+    - https://pytorch.org/docs/stable/generated/torch.func.functional_call.html
+    """
+    layer = probe.layer()
+    state = {
+        name: tensor.detach().clone()
+        for name, tensor in [*layer.named_parameters(), *layer.named_buffers()]
+        if is_float(tensor) and tensor.layout == torch.strided
+    }
+    if not state:
+        return
+    expected = probe.eval_output
+    words = _effect(probe, layer, state, list(state), expected)
+    if words is None:
+        return
+    if _effect(probe, probe.layer(), state, [], expected) is not None:
+        probe.skip("functional_call with the layer's own state already gives other answers")
+    # One at a time, on a layer of its own each, to name those that matter.
+    names = [name for name in state if _effect(probe, probe.layer(), state, [name], expected)]
+    for name in names[:1]:
+        module_name, _, attribute = name.rpartition(".")
+        place = place_of_attribute(probe.subject.layer.get_submodule(module_name), attribute)
+        more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+        yield Finding(
+            where=f"{name}{more}",
+            expected="the answer of the parameters that are handed over",
+            found=f"with NaN in the layer's own {name}, {words}",
+            fix="read it as an attribute of self inside forward; keep no view, list or closure",
+            file=place.file,
+            line=place.line,
+        )
+
+
+def _effect(
+    probe: Probe,
+    layer: nn.Module,
+    state: Mapping[str, Tensor],
+    poisoned: list[str],
+    expected: Any,
+) -> str | None:
+    """Poison parts of a layer; tell what that does to a call with the true state."""
+    own = dict([*layer.named_parameters(), *layer.named_buffers()])
+    given = probe.inputs()
+    with torch.no_grad():
+        for name in poisoned:
+            own[name].detach().fill_(float("nan"))
+        seed_all(probe.seed)
+        try:
+            output = torch.func.functional_call(
+                layer,
+                {name: tensor.clone() for name, tensor in state.items()},
+                given.args,
+                dict(given.kwargs),
+            )
+        except Exception as error:
+            raise LayerRaised(error) from error
+    return difference(expected, output)

@@ -1,0 +1,1 @@
+"""Networks: parts that fit together, and a loss that fits the output."""

@@ -1,0 +1,1 @@
+"""Training: parameters are used, get gradients, and follow the optimizer."""

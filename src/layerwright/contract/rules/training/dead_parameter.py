@@ -1,0 +1,193 @@
+"""TRN002 dead-parameter."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from layerwright.contract.finding import Finding
+from layerwright.contract.gradients import projection
+from layerwright.contract.probe import Probe
+from layerwright.contract.rule import LayerRaised, rule
+from layerwright.contract.torch_compat.dispatch import OpRecorder
+from layerwright.contract.torch_compat.graph import graph_nodes
+from layerwright.contract.trees import Inputs, is_float
+from layerwright.contract.usage import place_of_part
+
+_TRIES = 5
+
+
+@rule(
+    "TRN002",
+    "dead-parameter",
+    promise="the gradient of a used parameter is not zero for all inputs and all values",
+    family="training",
+    severity="warning",
+    needs=("train_forward", "backward", "parameters", "float_outputs"),
+    explains=("TRN003", "INI003"),
+    excused_by=("stops_gradient",),
+    since="0.2",
+)
+def dead_parameter(probe: Probe) -> Iterator[Finding]:
+    """Looks for parameters whose gradient is exactly zero, whatever goes in and wherever they are.
+
+    ## Why is this bad
+    The optimizer gets a gradient, and it never moves anything. Rounding, a sign, or a softmax over
+    a single value end what is behind them; the output looks alive.
+
+    ## Bad
+    ```python
+    class Gate(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.score = nn.Linear(6, 1)
+
+        def forward(self, x):
+            return x * torch.softmax(self.score(x), dim=-1)
+
+
+    case = Case(Gate, inputs=(torch.randn(4, 6),))
+    ```
+
+    ## Good
+    ```python
+    class Gate(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.score = nn.Linear(6, 1)
+
+        def forward(self, x):
+            return x * torch.sigmoid(self.score(x))
+
+
+    case = Case(Gate, inputs=(torch.randn(4, 6),))
+    ```
+
+    ## How to fix
+    Replace the operator that the finding names by one with a slope: a sigmoid for a softmax over
+    one value, or `x + (x.round() - x).detach()` for rounding.
+
+    ## Limits
+    A parameter that is zero or dead at its start and lives with other values is for INI006, one
+    without any gradient for TRN001. Layers that multiply something by the number 0 are skipped:
+    people do so to keep unused parameters in the graph.
+    """
+    gradients = probe.gradients.parameters
+    dead = {name for name, grad in gradients.items() if grad is not None and not bool(grad.any())}
+    if not dead:
+        return
+    for step in range(_TRIES):
+        layer = probe.layer(training=True)
+        if step:
+            _move(layer, probe.seed + step, wide=step > 2)
+        found = _zero(probe, layer, _other(probe, step))
+        if found is not None:
+            dead &= found
+        if not dead:
+            return
+    if _multiplies_by_zero(probe):
+        probe.skip("it multiplies something by zero, on purpose")
+    layer = probe.layer()
+    for name in sorted(dead):
+        place = place_of_part(layer, name)
+        end = _where_it_ends(probe, name)
+        yield Finding(
+            where=name,
+            expected="a gradient that is not zero for all inputs",
+            found=f"exactly zero for {_TRIES + 1} inputs, with its own and with random values"
+            + (f"; the gradient ends in {end}" if end else ""),
+            fix="use an operator that has a slope there, or pass the gradient straight through",
+            file=place.file,
+            line=place.line,
+        )
+
+
+def _other(probe: Probe, step: int) -> Inputs:
+    """Return other inputs, every second time with noise as large as the values."""
+    inputs = probe.other_inputs(step + 1)
+    if step % 2 == 0:
+        return inputs
+    generator = torch.Generator().manual_seed(step)
+
+    def noisy(tensor: Tensor) -> Tensor:
+        if not is_float(tensor) or tensor.is_complex():
+            return tensor
+        scale = float(tensor.abs().mean()) or 1.0
+        noise = torch.randn(tensor.shape, generator=generator)
+        return tensor + scale * noise.to(device=tensor.device, dtype=tensor.dtype)
+
+    return inputs.map(noisy)
+
+
+def _move(layer: nn.Module, seed: int, *, wide: bool) -> None:
+    """Draw all trained parameters anew, each about as large as such parameters are."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for item in layer.parameters():
+            if not item.requires_grad or not is_float(item) or not item.numel():
+                continue
+            fan_in = max(1, item[0].numel()) if item.dim() > 1 else 1
+            drawn = torch.randn(item.shape, generator=generator) * (3.0 if wide else 1.0)
+            drawn = drawn.to(device=item.device, dtype=item.dtype) / fan_in**0.5
+            item.copy_(drawn if item.dim() > 1 else item + 0.5 * drawn)
+
+
+def _zero(probe: Probe, layer: nn.Module, inputs: Inputs) -> set[str] | None:
+    """Return the parameters with a zero gradient; None if the layer refuses the inputs."""
+    named = {name: item for name, item in layer.named_parameters() if item.requires_grad}
+    try:
+        loss = projection(probe.call(layer, inputs), probe.seed)
+        if loss is None or not bool(loss.isfinite()):
+            return None
+        grads = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
+    except (LayerRaised, RuntimeError):
+        return None
+    return {
+        name
+        for name, grad in zip(named, grads, strict=True)
+        if grad is not None and not bool(grad.any())
+    }
+
+
+def _multiplies_by_zero(probe: Probe) -> bool:
+    recorder = OpRecorder(with_places=False)
+    with recorder:
+        probe.call(probe.layer(training=True))
+    return any(
+        call.name.startswith(("aten::mul.", "aten::mul_.")) and any(map(_is_zero, call.args[:2]))
+        for call in recorder.calls
+    )
+
+
+def _is_zero(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return value.dim() == 0 and not value.requires_grad and not bool(value.any())
+    return value == 0
+
+
+def _where_it_ends(probe: Probe, name: str) -> str:
+    """Return the operators that get a gradient and pass on nothing but zeros."""
+    layer = probe.layer(training=True)
+    for other, item in layer.named_parameters():
+        item.requires_grad_(other == name)
+    output = probe.call(layer)
+    loss = projection(output, probe.seed)
+    if loss is None:
+        return ""
+    ends: dict[str, None] = {}
+
+    def watch(node: Any) -> None:
+        def hook(into: Any, out_of: Any) -> None:
+            live = any(isinstance(item, Tensor) and bool(item.any()) for item in out_of)
+            sent = [item for item in into if isinstance(item, Tensor)]
+            if live and sent and not any(bool(item.any()) for item in sent):
+                ends[node.name().removesuffix("Backward0").removesuffix("Backward")] = None
+
+        node.register_hook(hook)
+
+    for node in graph_nodes(output):
+        if node.next_functions:
+            watch(node)
+    loss.backward()
+    return ", ".join(list(ends)[:3])

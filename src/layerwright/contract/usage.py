@@ -1,0 +1,160 @@
+"""What of a layer is used: which parts run, and which parameters nothing reads."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from layerwright.contract.attributes import held_outside
+from layerwright.contract.comparing import difference
+from layerwright.contract.gradients import projection
+from layerwright.contract.module_calls import recorded_calls
+from layerwright.contract.probe import Probe
+from layerwright.contract.rule import LayerRaised
+from layerwright.contract.source import Place, is_users, place_of_attribute, place_of_class
+from layerwright.contract.trees import Inputs, is_float
+
+_TRIES = 4
+
+
+def parts_that_ran(probe: Probe) -> set[str]:
+    """Return the paths of all parts that run in eval or training mode, on several inputs.
+
+    Raises:
+        LayerRaised: forward raises in eval mode.
+    """
+    ran: set[str] = set()
+    for training in (False, True):
+        for inputs in (probe.inputs(), *_others(probe)):
+            layer = probe.layer(training=training)
+            known = {id(module): path for path, module in layer.named_modules()}
+            with torch.no_grad(), recorded_calls(layer) as calls:
+                attempt = probe.attempt(lambda layer=layer, x=inputs: probe.call(layer, x))  # type: ignore[misc]
+            if attempt.raised is not None and not ran:
+                raise attempt.raised
+            ran.update(known[id(call.module)] for call in calls.begun)
+            if len(ran) == len(known):
+                return ran
+    return ran
+
+
+def silent_part(layer: nn.Module, path: str, ran: set[str]) -> str:
+    """Return the outermost part around a path that never ran, nor any part of it; "" if none."""
+    names = path.split(".")
+    for depth in range(1, len(names) + 1):
+        part = ".".join(names[:depth])
+        inside = part in ran or any(other.startswith(f"{part}.") for other in ran)
+        if not inside and depth < len(names) + isinstance(_at(layer, part), nn.Module):
+            return part
+    return ""
+
+
+def place_of_part(layer: nn.Module, path: str) -> Place:
+    """Return the user's line that sets a part or a parameter, or the part around it."""
+    while path:
+        owner, _, own = path.rpartition(".")
+        place = place_of_attribute(layer.get_submodule(owner), own)
+        if place.file is not None and is_users(place.file):
+            return place
+        path = owner
+    return place_of_class(type(layer))
+
+
+def _at(layer: nn.Module, path: str) -> Any:
+    owner, _, own = path.rpartition(".")
+    return getattr(layer.get_submodule(owner), own)
+
+
+def unread_parameters(probe: Probe, *, frozen: bool = False) -> list[str]:
+    """Return the parameters that nothing reads: no gradient, no effect, in neither mode.
+
+    A parameter that has a gradient, on any of several inputs, is read; so is one whose change
+    changes an output, a buffer or an attribute.
+
+    Args:
+        probe: holds the layer; equal calls must give equal answers.
+        frozen: look at parameters without `requires_grad`, too.
+    """
+    suspects = [
+        name
+        for name, item in probe.layer().named_parameters()
+        if item.numel() and is_float(item) and (item.requires_grad or frozen)
+    ]
+    for training in (True, False):
+        if not suspects:
+            return []
+        suspects = _without_gradient(probe, suspects, [probe.inputs()], training=training)
+    if not suspects:
+        return []
+    suspects = _without_effect(probe, suspects)
+    return _without_gradient(probe, suspects, _others(probe), training=True)
+
+
+def _others(probe: Probe) -> list[Inputs]:
+    return [probe.other_inputs(seed) for seed in range(1, _TRIES)]
+
+
+def _without_gradient(
+    probe: Probe, names: list[str], tries: Iterable[Inputs], *, training: bool
+) -> list[str]:
+    for inputs in tries:
+        layer = probe.layer(training=training)
+        leaves = {name: layer.get_parameter(name) for name in names}
+        trained = {name: item for name, item in leaves.items() if item.requires_grad}
+        if not trained or not all(item.is_leaf for item in trained.values()):
+            break
+        try:
+            loss = projection(probe.call(layer, inputs), probe.seed)
+            if loss is None:
+                break
+            found = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
+        except (LayerRaised, RuntimeError):  # other values may not be allowed; effects decide
+            continue
+        reached = {name for name, grad in zip(trained, found, strict=True) if grad is not None}
+        names = [name for name in names if name not in reached]
+    return names
+
+
+def _without_effect(probe: Probe, names: list[str]) -> list[str]:
+    """Return those of the parameters whose values change nothing that a call leaves behind."""
+    if not names or not _has_effect(probe, names):
+        return names
+    if len(names) == 1:
+        return []
+    half = len(names) // 2
+    return [*_without_effect(probe, names[:half]), *_without_effect(probe, names[half:])]
+
+
+def _has_effect(probe: Probe, names: list[str]) -> bool:
+    for training in (False, True):
+        before = _trace(probe, {}, training=training)
+        for factor, offset in ((1.5, 1.0), (-0.5, -1.0)):
+            changes = dict.fromkeys(names, (factor, offset))
+            after = _trace(probe, changes, training=training)
+            if (before is None) != (after is None) or difference(before, after):
+                return True
+    return False
+
+
+def _trace(
+    probe: Probe, changes: Mapping[str, tuple[float, float]], *, training: bool
+) -> list[Any] | None:
+    """Return all that a call leaves behind: outputs, buffers, attributes; None if it raised."""
+    layer = probe.layer(training=training)
+    with torch.no_grad():
+        for name, (factor, offset) in changes.items():
+            layer.get_parameter(name).mul_(factor).add_(offset)
+        attempt = probe.attempt(lambda: probe.call(layer))
+    if attempt.raised is not None:
+        return None
+    return [attempt.output, dict(layer.named_buffers()), _held(layer)]
+
+
+def _held(layer: nn.Module) -> list[Tensor]:
+    own = {id(item) for item in (*layer.parameters(), *layer.buffers())}
+    return [
+        item.value
+        for item in held_outside(layer)
+        if isinstance(item.value, Tensor) and id(item.value) not in own
+    ]

@@ -1,0 +1,48 @@
+"""The examples: each tells its story to the end, in a process of its own, offline."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+# by example: what its last lines say, in order, as regular expressions
+LAST_LINES = {
+    "01_a_wrong_layer.py": [
+        r"epoch 10  validation accuracy 9\d\.\d\d %",
+        r"test accuracy 9\d\.\d\d %",
+    ],
+    "02_the_articles_snippets.py": [r"25 of 25 verdicts as expected"],
+    "03_prove_your_own_backward.py": [r"[6-9]\d passed, \d+ skipped in .*", r"as expected"],
+}
+
+
+def test_every_example_is_run():
+    """None is forgotten, and each begins with its story."""
+    names = sorted(item.name for item in EXAMPLES.iterdir() if item.name != "__pycache__")
+    assert names == sorted(LAST_LINES)
+    for name in names:
+        assert (EXAMPLES / name).read_text(encoding="utf-8").startswith('"""')
+
+
+@pytest.mark.parametrize("name", LAST_LINES)
+def test_the_example_ends_as_it_promises(name, tmp_path):
+    """Exit code 0, nothing on standard error, nothing written, and the visible result."""
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "http_proxy": "http://127.0.0.1:9"},
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout[-3000:] + done.stderr
+    lines = done.stdout.rstrip().splitlines()[-len(LAST_LINES[name]) :]
+    for line, pattern in zip(lines, LAST_LINES[name], strict=True):
+        assert re.fullmatch(pattern, line), line
+    assert list(tmp_path.iterdir()) == []
