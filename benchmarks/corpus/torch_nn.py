@@ -1,8 +1,8 @@
 """Every module of torch.nn with every forward input that torch's own tests give it."""
 
-import contextlib
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -27,20 +27,28 @@ def torch_modules(*, training: bool, all_inputs: bool = False) -> Iterator[Case]
             yield from cases
 
 
-def _cases(entry: object, *, training: bool, all_inputs: bool) -> Iterator[Case]:
-    samples = entry.module_inputs_func(  # type: ignore[attr-defined]
-        entry, device="cpu", dtype=torch.float32, requires_grad=False, training=training
-    )
+def _cases(entry: Any, *, training: bool, all_inputs: bool) -> Iterator[Case]:
     place = 0
+    samples = entry.module_inputs_func(
+        entry, device="cpu", dtype=_dtype_of(entry), requires_grad=False, training=training
+    )
     for sample in samples:
-        if sample.forward_input is None:
+        given, made = sample.forward_input, sample.constructor_input
+        if given is None:
             continue
-        made = sample.constructor_input
-        with contextlib.suppress(ImportError, RuntimeError):  # a backend that this build lacks
-            layer = entry.module_cls(*made.args, **made.kwargs)  # type: ignore[attr-defined]
-            given = sample.forward_input
-            name = entry.name if place == 0 else f"{entry.name}-{place}"  # type: ignore[attr-defined]
-            yield Case(layer.train(training), given.args, given.kwargs, name=name)
-            place += 1
-            if not all_inputs:
-                return
+        layer = entry.module_cls(*made.args, **made.kwargs).train(training)
+        name = entry.name if place == 0 else f"{entry.name}-{place}"
+        yield Case(layer.to(_dtype_of(entry)), given.args, given.kwargs, name=name)
+        place += 1
+        if not all_inputs:
+            return
+
+
+def _dtype_of(entry: Any) -> torch.dtype:
+    """Return float32, or float64 for entries whose inputs hold tensors made for float64."""
+    samples = entry.module_inputs_func(
+        entry, device="cpu", dtype=torch.float32, requires_grad=False, training=False
+    )
+    made = (*samples[0].constructor_input.args, *samples[0].constructor_input.kwargs.values())
+    doubled = any(isinstance(item, torch.Tensor) and item.dtype == torch.float64 for item in made)
+    return torch.float64 if doubled else torch.float32

@@ -1,7 +1,7 @@
 """Fresh copies of a layer, also of one that `copy.deepcopy` refuses."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import MethodType
 from typing import Any
 
@@ -25,6 +25,20 @@ def fresh_copy(layer: nn.Module) -> nn.Module:
 
 
 def _note_refusals(layer: nn.Module, memo: dict[int, Any]) -> None:
+    """Put into a deepcopy's memo what stands in for what refuses."""
+    for value in _reachable(layer):
+        if isinstance(value, UninitializedBuffer):
+            options: dict[str, Any] = {"device": value.device, "dtype": value.dtype}
+            memo[id(value)] = UninitializedBuffer(**options)
+        elif isinstance(value, Tensor):
+            if not value.is_leaf:
+                memo[id(value)] = value.detach().clone()
+        elif not isinstance(value, RemovableHandle) and not _copyable(value):
+            memo[id(value)] = value
+
+
+def _reachable(layer: nn.Module) -> Iterator[Any]:
+    """Yield what modules hold, containers opened; hooks that are methods belong to a module."""
     seen: set[int] = set()
     waiting: list[Any] = [layer]
     while waiting:
@@ -34,20 +48,14 @@ def _note_refusals(layer: nn.Module, memo: dict[int, Any]) -> None:
         seen.add(id(value))
         if isinstance(value, nn.Module):
             waiting.extend(vars(value).values())
-        elif isinstance(value, UninitializedBuffer):
-            options: dict[str, Any] = {"device": value.device, "dtype": value.dtype}
-            memo[id(value)] = UninitializedBuffer(**options)
-        elif isinstance(value, Tensor):
-            if not value.is_leaf:
-                memo[id(value)] = value.detach().clone()
         elif isinstance(value, dict):
             waiting.extend(value.values())
         elif isinstance(value, list | tuple | set | frozenset):
             waiting.extend(value)
         elif isinstance(value, MethodType):
             waiting.append(value.__self__)
-        elif not isinstance(value, RemovableHandle) and not _copyable(value):
-            memo[id(value)] = value
+        else:
+            yield value
 
 
 def _copyable(value: Any) -> bool:

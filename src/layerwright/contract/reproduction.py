@@ -3,17 +3,20 @@
 import ast
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from layerwright.contract.rule import Rule
 from layerwright.contract.subject import Subject
 from layerwright.contract.trees import Inputs, dtype_name, map_tensors, named_tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 _FEW = 64  # values that are written out; more are drawn again
 
@@ -161,12 +164,21 @@ class _Code:
         return self.text
 
 
+def _shortest(values: Any, dtype: torch.dtype) -> Any:
+    """Return the numbers with no more digits than float32 needs."""
+    if isinstance(values, list):
+        return [_shortest(item, dtype) for item in values]
+    if isinstance(values, float) and dtype is torch.float32:
+        return float(str(np.float32(values)))
+    return values
+
+
 def _tensor(tensor: Tensor) -> str:
     if tensor.layout is not torch.strided or tensor.is_quantized:
         raise _CannotWrite
     dtype = f"torch.{dtype_name(tensor.dtype)}"
     if tensor.numel() <= _FEW:
-        text = repr(tensor.detach().cpu().tolist())
+        text = repr(_shortest(tensor.detach().cpu().tolist(), tensor.dtype))
         for word in ("nan", "inf"):
             text = text.replace(word, f"float('{word}')")
         return f"torch.tensor({text}, dtype={dtype})"

@@ -172,6 +172,7 @@ class ConstructorCall:
         self.cls, self.slots, self.state = cls, slots, state
 
     def __call__(self) -> nn.Module:
+        """Build one."""
         positional, keywords = self.arguments()
         return self.cls(*positional, **keywords)
 

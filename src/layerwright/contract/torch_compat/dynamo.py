@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, Literal
 
 import torch
@@ -91,8 +91,11 @@ def compiled(
 
     # A name of its own: dynamo remembers by name which shapes changed in an earlier call.
     result.name = f"run_{next(_NUMBERS)}"
-    run.__code__ = run.__code__.replace(co_name=result.name)
-    function = torch.compile(run, backend=counting, fullgraph=True, dynamic=dynamic)
+    code = run.__code__.replace(co_name=result.name)
+    # Global variables of its own: dynamo puts what it compiled among them.
+    own = {"__builtins__": __builtins__, "__name__": __name__}
+    fresh = FunctionType(code, own, closure=run.__closure__)
+    function = torch.compile(fresh, backend=counting, fullgraph=True, dynamic=dynamic)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -107,7 +110,7 @@ def compiled(
         try:
             yield result
         finally:
-            reset_code(run.__code__)
+            reset_code(code)
 
 
 def recompile_reason(run: Compiled, *args: Any, **kwargs: Any) -> tuple[str, Place]:

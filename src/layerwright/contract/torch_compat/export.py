@@ -1,8 +1,9 @@
 """Exporting a layer; which line fixed a dimension is known to a private class only."""
 
+import io
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
 from traceback import walk_tb
@@ -54,7 +55,7 @@ def exported(
     for item in inputs.tensors():
         if item.name in names:
             shapes[item.tensor] = {dim: torch.export.Dim.DYNAMIC}
-    with torch.no_grad(), _fixing() as fixed:
+    with torch.no_grad(), redirect_stderr(io.StringIO()), _fixing() as fixed:  # torch prints graphs
         try:
             program = torch.export.export(
                 layer,

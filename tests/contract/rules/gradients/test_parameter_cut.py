@@ -99,7 +99,7 @@ def test_a_function_that_returns_none_for_a_parameter():
 @pytest.mark.parametrize(
     "layer",
     [
-        layer_of(lambda self, x: self.linear(x) * self.gain.detach()),
+        layer_of(lambda self, x: self.linear(x) * (self.gain + self.gain.detach())),
         layer_of(lambda self, x: self.linear(x) * self.gain.data, update=True),
         layer_of(lambda self, x: self.linear(x) * self.gain * self.gain.norm().item() ** 0),
         layer_of(lambda self, x: self.linear(x)),
@@ -108,20 +108,23 @@ def test_a_function_that_returns_none_for_a_parameter():
         nn.utils.parametrizations.weight_norm(nn.Linear(6, 6)),
         nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.ReLU()),
     ],
-    ids=["detach", "average", "logged", "unused", "step", "zero", "weight_norm", "sequential"],
+    ids=["half", "average", "logged", "unused", "step", "zero", "weight_norm", "sequential"],
 )
 def test_cuts_on_purpose_pass(layer):
     """Stop-gradients, moving averages, parameters without influence."""
     assert not found(layer, X)
 
 
-def test_the_skip_names_the_line_that_cuts():
-    """So that a reader can judge."""
-    report = check(
-        layer_of(lambda self, x: self.linear(x) * self.gain.detach()), X, select=["GRD008"]
-    )
-    assert report.results[0].outcome == "skipped"
-    assert "detach() (test_parameter_cut.py, line" in report.results[0].reason
+def test_a_parameter_that_is_detached_and_says_that_it_is_trained_is_a_warning():
+    """The line that cuts is named; a parameter that is frozen says what is meant."""
+    layer = layer_of(lambda self, x: self.linear(x) * self.gain.detach())
+    (finding,) = found(layer, X)
+    assert finding.severity == "warning"
+    assert "detach()" in finding.found
+    assert finding.file.endswith("test_parameter_cut.py")
+    assert "requires_grad_(False)" in finding.fix
+    layer.gain.requires_grad_(False)
+    assert not found(layer, X)
 
 
 def test_a_reentrant_checkpoint_passes():

@@ -22,6 +22,7 @@ from layerwright.contract.rules.compilation.tracing import (
     family="compilation",
     tier="full",
     needs=("forward", "deterministic"),
+    explains=("CMP003",),
     since="0.2",
 )
 def compiled_differs(probe: Probe) -> Iterator[Finding]:
@@ -63,7 +64,8 @@ def compiled_differs(probe: Probe) -> Iterator[Finding]:
     ## How to fix
     Look at what the compiler takes for constant (`torch.compiler.assume_constant_result`), at
     branches on `is_compiling()`, and at the fake kernels and declared mutations of custom
-    operators (CMP009).
+    operators (CMP009). A buffer that forward changes in place before it uses it gets a wrong
+    gradient from torch.compile itself, in torch 2.13 at least: change it after its last use.
 
     ## Limits
     Compiled is with the backend aot_eager, which runs the traced graph, forward and backward, with

@@ -17,6 +17,7 @@ from layerwright.contract.torch_compat.export import exported
     tier="full",
     needs=("forward", "batch"),
     requires=("CMP003",),
+    explains=("CMP005",),
     excused_by=("data_dependent_shape",),
     since="0.2",
 )

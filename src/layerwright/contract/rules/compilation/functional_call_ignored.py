@@ -1,7 +1,6 @@
 """CMP007 functional-call-ignored."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -9,8 +8,8 @@ from torch import Tensor, nn
 from layerwright.contract.comparing import difference
 from layerwright.contract.finding import Finding
 from layerwright.contract.isolation import seed_all
-from layerwright.contract.probe import Probe
-from layerwright.contract.rule import LayerRaised, rule
+from layerwright.contract.probe import Probe, detached
+from layerwright.contract.rule import LayerRaised, Skip, rule
 from layerwright.contract.source import place_of_attribute
 from layerwright.contract.trees import is_float
 
@@ -28,8 +27,8 @@ def functional_call_ignored(probe: Probe) -> Iterator[Finding]:
     """Fills the layer's own parameters with NaN, and calls it with the true ones beside it.
 
     ## Why is this bad
-    `torch.func.functional_call` computes with parameters that are handed over: ensembles, per-sample
-    gradients, meta-learning, FSDP and export rest on it. What forward takes from anywhere else than
+    `torch.func.functional_call` computes with parameters that are handed over: ensembles,
+    per-sample gradients and meta-learning rest on it. What forward takes from anywhere else than
     `self.name`, at the time of the call, is the old value, and nothing raises.
 
     ## Bad
@@ -62,66 +61,72 @@ def functional_call_ignored(probe: Probe) -> Iterator[Finding]:
     ```
 
     ## How to fix
-    Read parameters and buffers as `self.name` inside forward. Keep no view, list or closure of them.
+    Read parameters and buffers as `self.name` inside forward. Keep no view, list or closure of
+    them.
 
     ## Limits
-    Floating-point parameters and buffers are replaced, in eval mode. Those of scripted modules and
-    parametrizations that torch refuses to replace skip the rule.
+    Floating-point parameters and buffers are replaced, in eval mode. Where torch refuses to replace
+    them, as in scripted modules, nothing is judged.
 
     ## References
     - https://pytorch.org/docs/stable/generated/torch.func.functional_call.html
     """
-    layer = probe.layer()
-    state = {
-        name: tensor.detach().clone()
+    words = _effect(probe, _poison_all)
+    if words is None:
+        return
+    if _effect(probe, lambda _: False) is not None:
+        probe.skip("functional_call with the layer's own state already gives other answers")
+    # One at a time, on a layer of its own each, to name those that matter.
+    names = [name for name in _state(_instance(probe)) if _effect(probe, name.__eq__)]
+    if not names:
+        probe.skip("no single parameter or buffer tells why functional_call gives other answers")
+    path, _, attribute = names[0].rpartition(".")
+    place = place_of_attribute(probe.subject.layer.get_submodule(path), attribute)
+    more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+    yield Finding(
+        where=f"{names[0]}{more}",
+        expected="the answer of the parameters that are handed over",
+        found=f"with NaN in the layer's own {names[0]}, {words}",
+        fix="read it as an attribute of self inside forward; keep no view, list or closure of it",
+        file=place.file,
+        line=place.line,
+    )
+
+
+def _poison_all(name: str) -> bool:
+    del name
+    return True
+
+
+def _instance(probe: Probe) -> nn.Module:
+    """Return a layer whose views and closures are its own: a copy cuts them."""
+    try:
+        return probe.rebuild()
+    except Skip:
+        return probe.layer()
+
+
+def _state(layer: nn.Module) -> dict[str, Tensor]:
+    return {
+        name: tensor
         for name, tensor in [*layer.named_parameters(), *layer.named_buffers()]
         if is_float(tensor) and tensor.layout == torch.strided
     }
-    if not state:
-        return
-    expected = probe.eval_output
-    words = _effect(probe, layer, state, list(state), expected)
-    if words is None:
-        return
-    if _effect(probe, probe.layer(), state, [], expected) is not None:
-        probe.skip("functional_call with the layer's own state already gives other answers")
-    # One at a time, on a layer of its own each, to name those that matter.
-    names = [name for name in state if _effect(probe, probe.layer(), state, [name], expected)]
-    for name in names[:1]:
-        module_name, _, attribute = name.rpartition(".")
-        place = place_of_attribute(probe.subject.layer.get_submodule(module_name), attribute)
-        more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-        yield Finding(
-            where=f"{name}{more}",
-            expected="the answer of the parameters that are handed over",
-            found=f"with NaN in the layer's own {name}, {words}",
-            fix="read it as an attribute of self inside forward; keep no view, list or closure",
-            file=place.file,
-            line=place.line,
-        )
 
 
-def _effect(
-    probe: Probe,
-    layer: nn.Module,
-    state: Mapping[str, Tensor],
-    poisoned: list[str],
-    expected: Any,
-) -> str | None:
+def _effect(probe: Probe, poisons: Callable[[str], bool]) -> str | None:
     """Poison parts of a layer; tell what that does to a call with the true state."""
-    own = dict([*layer.named_parameters(), *layer.named_buffers()])
-    given = probe.inputs()
+    layer, given = _instance(probe), probe.inputs()
+    own = _state(layer)
+    state = {name: tensor.detach().clone() for name, tensor in own.items()}
     with torch.no_grad():
-        for name in poisoned:
-            own[name].detach().fill_(float("nan"))
+        expected = detached(probe.call(layer))
+        for name, tensor in own.items():
+            if poisons(name):
+                tensor.detach().fill_(float("nan"))
         seed_all(probe.seed)
         try:
-            output = torch.func.functional_call(
-                layer,
-                {name: tensor.clone() for name, tensor in state.items()},
-                given.args,
-                dict(given.kwargs),
-            )
+            output = torch.func.functional_call(layer, state, given.args, dict(given.kwargs))
         except Exception as error:
             raise LayerRaised(error) from error
     return difference(expected, output)

@@ -14,6 +14,7 @@ from layerwright.contract.torch_compat.dynamo import (
     compiled,
     recompile_reason,
 )
+from layerwright.contract.torch_compat.export import exported
 from layerwright.contract.trees import Inputs
 
 # Calls, and how many of them may compile: a first time, once more for what the first call set up
@@ -78,8 +79,8 @@ def keeps_recompiling(probe: Probe) -> Iterator[Finding]:
     loop over samples, and do not branch on the size of the batch.
 
     ## Limits
-    A layer that is not one graph (CMP001) is not judged. Sizes that torch itself takes for constants
-    are not reported.
+    A layer that is not one graph (CMP001) is not judged. Sizes that torch itself takes for
+    constants are not reported.
 
     ## References
     - https://github.com/pytorch/pytorch/issues/124717: an attribute that recompiles
@@ -124,17 +125,22 @@ def _batch_sizes(probe: Probe) -> Iterator[Finding]:
             return
         given = batch.take(batch.inputs, [0] * (sizes[-1] + 1))
         reason, place = recompile_reason(run, *given.args, **given.kwargs)
-        if reason:
-            yield Finding(
-                where=f"forward, dimension {batch.dim} of {', '.join(batch.batched)}",
-                expected=f"at most {ALLOWED} compilations",
-                found=f"{run.count} compilations for {CALLS} sizes of the batch: the compiled code "
-                f"holds only while {reason}",
-                fix="work on the whole batch, without a loop over its samples, and without "
-                "branches on its size",
-                file=place.file,
-                line=place.line,
-            )
+        if not reason:  # dynamo names no line: export does
+            names = batch.batched
+            fixing = exported(probe.layer(), batch.inputs.clone(), names, batch.dim)
+            if batch.size in fixing.fixed and fixing.stopped_by == "user":
+                reason, place = f"the batch has {sizes[-1]} samples", fixing.place
+    if reason:
+        yield Finding(
+            where=f"forward, dimension {batch.dim} of {', '.join(batch.batched)}",
+            expected=f"at most {ALLOWED} compilations",
+            found=f"{run.count} compilations for {CALLS} sizes of the batch: the compiled code "
+            f"holds only while {reason}",
+            fix="work on the whole batch, without a loop over its samples, and without "
+            "branches on its size",
+            file=place.file,
+            line=place.line,
+        )
 
 
 def _compiles(probe: Probe, run: Compiled, calls: list[Inputs], *, training: bool) -> bool:

@@ -13,7 +13,7 @@ from layerwright.contract.gradients import Gradients
 from layerwright.contract.graph_exits import REMEDIES, words_of
 from layerwright.contract.probe import Attempt, Probe
 from layerwright.contract.rule import Skip, rule
-from layerwright.contract.source import place_of_attribute
+from layerwright.contract.source import Place, place_of_attribute
 
 _MOST = 8  # parameters that are looked at closely
 
@@ -71,9 +71,10 @@ def parameter_cut(probe: Probe) -> Iterator[Finding]:
     or has `requires_grad=False`; `.detach()` and `torch.no_grad()` say that a cut is on purpose.
 
     ## Limits
-    `.detach()` or `torch.no_grad()` anywhere on the way of the parameter, and a forward that writes
-    it (moving averages), are taken for purpose. When only a part of the gradient is lost this is a
-    warning.
+    A forward that writes the parameter (moving averages) is taken for purpose. So are `.detach()`
+    and `torch.no_grad()` where only a part of the gradient is lost; where all of it is lost, they
+    give a warning, for a parameter that is frozen says so with `requires_grad_(False)`. When an
+    accident loses a part of the gradient this is a warning too.
     """
     try:
         attempt = probe.attempt(lambda: probe.gradients)
@@ -102,6 +103,8 @@ def parameter_cut(probe: Probe) -> Iterator[Finding]:
             continue
         if name in written:
             reasons.append(f"forward itself updates {name}")
+        elif path.purpose and path.total:
+            yield _left_out(name, path)
         elif path.purpose:
             reasons.append(f"{name} is cut on purpose: {words_of(path.purpose)}")
         elif path.accident and (path.total or path.accident.kind in REMEDIES):
@@ -110,6 +113,20 @@ def parameter_cut(probe: Probe) -> Iterator[Finding]:
             reasons.append(f"{name} gets no gradient, and no cut was seen")
     if reasons:
         probe.skip(reasons[0])
+
+
+def _left_out(name: str, path: Path) -> Finding:
+    """Report a parameter that nothing can train, although it says that it is trained."""
+    place = path.purpose.place if path.purpose else Place()
+    return Finding(
+        where=name,
+        expected=f"a slope of {number(path.numeric.value)} along a random direction",
+        found=f"no gradient: {words_of(path.purpose)}, and {name} requires gradients",
+        fix=f"requires_grad_(False) for {name} if that is meant; else take the cut out",
+        severity="warning",
+        file=place.file,
+        line=place.line,
+    )
 
 
 def _finding(probe: Probe, name: str, path: Path) -> Finding:

@@ -4,6 +4,7 @@ import gc
 import weakref
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor, nn
 
 from layerwright.contract.finding import Finding

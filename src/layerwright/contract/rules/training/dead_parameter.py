@@ -80,7 +80,7 @@ def dead_parameter(probe: Probe) -> Iterator[Finding]:
     for step in range(_TRIES):
         layer = probe.layer(training=True)
         if step:
-            _move(layer, probe.seed + step, wide=step > 2)
+            _move(layer, probe.seed + 7_919 + step, wide=step > 2)
         found = _zero(probe, layer, _other(probe, step))
         if found is not None:
             dead &= found

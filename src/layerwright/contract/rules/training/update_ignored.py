@@ -124,7 +124,8 @@ def _stale(probe: Probe, *, update: bool, in_eval: bool) -> str | None:
 
 
 def _update(layer: nn.Module, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
+    # Not the seed of the constructor: the same numbers would only scale what it drew.
+    generator = torch.Generator().manual_seed(seed + 7_919)
     with torch.no_grad():
         for item in layer.parameters():
             if item.requires_grad and is_float(item) and item.numel():

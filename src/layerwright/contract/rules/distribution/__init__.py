@@ -1,0 +1,1 @@
+"""Training on several devices: wrappers of torch.distributed find what they rely on."""
