@@ -1,9 +1,11 @@
 """`layerwright check`: the contract on one layer, a file, or a package."""
 
+import re
 import shlex
 import shutil
 import sys
 from pathlib import Path
+from sysconfig import get_path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -17,6 +19,13 @@ if TYPE_CHECKING:
     from layerwright.contract.finding import Report
 
 Flag = Parameter(negative=())
+
+# what faulthandler prints of each frame, the innermost first, and whose frames say nothing
+_FRAME = re.compile(r'File "(?P<file>[^"<]+)", line (?P<line>\d+) in (?P<function>\S+)')
+_LIBRARY = re.compile(
+    rf"(site|dist)-packages|^{re.escape(get_path('stdlib'))}"
+    rf"|^{re.escape(str(Path(__file__).parents[1]))}"
+)
 
 
 def check(  # noqa: PLR0913 - the options of the command line
@@ -68,7 +77,7 @@ def check(  # noqa: PLR0913 - the options of the command line
     """
     use_threads(None)
     from layerwright.cli.checked_layers import CheckRequest, with_options
-    from layerwright.contract.suppression import load_config
+    from layerwright.cli.project_config import project_config
 
     if time_limit <= 0 or memory_limit <= 0:
         raise OptionError("--time-limit and --memory-limit expected positive numbers.")
@@ -80,7 +89,7 @@ def check(  # noqa: PLR0913 - the options of the command line
         tier=tier,
         seed=seed,
         run_script=run_script,
-        config=with_options(load_config(Path.cwd()), select, ignore),
+        config=with_options(project_config(), select, ignore),
         command=_command(target, inputs, loss, loss_target, tier, seed, run_script=run_script),
     )
     if pdb:
@@ -157,20 +166,24 @@ def _value(outcome: "Outcome", name: str) -> "Listing":
 
 
 def _death(name: str, outcome: "Outcome", request: "CheckRequest") -> "Report":
-    """Report a layer that took its process with it."""
+    """Report a layer that took its process with it, and the line that it stood at."""
     from layerwright.contract.outside import PROCESS_ENDS
 
     during = f" during {outcome.progress}" if outcome.progress else " while it was built"
-    tail = outcome.output.strip().splitlines()[-5:]
+    said, _, stack = outcome.output.partition("Fatal Python error:")
+    frames = [found for found in _FRAME.finditer(stack) if not _LIBRARY.search(found["file"])]
+    at = frames[0] if frames else None
     return PROCESS_ENDS.report(
         name.rsplit(":", maxsplit=1)[-1],
-        where="the layer's process",
+        where=at["function"] if at else "the layer's process",
         expected="a layer that answers or raises",
         found=f"it {outcome.error}{during}",
+        file=at["file"] if at else None,
+        line=int(at["line"]) if at else None,
         reproduce=request.command,
         seconds=outcome.seconds,
         tier=request.tier,
-        notes=tuple(f"its output: {line}" for line in tail),
+        notes=tuple(f"its output: {line}" for line in said.strip().splitlines()[-5:]),
     )
 
 

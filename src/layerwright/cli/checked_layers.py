@@ -1,12 +1,10 @@
 """The part of `layerwright check` that runs the user's code, in a child process."""
 
-import ast
 import importlib
 import inspect
 import pkgutil
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from layerwright.cli.check_targets import case_names, split_target, with_arguments
 from layerwright.cli.tensor_specs import tensors_of
 from layerwright.contract.case import Case
 from layerwright.contract.check import check_with
@@ -22,15 +21,12 @@ from layerwright.contract.finding import Report
 from layerwright.contract.isolation import seed_all
 from layerwright.contract.outside import IMPORT_FAILS
 from layerwright.contract.rule import Tier
-from layerwright.contract.scripts import Script, classes_of, find_in, load_script
+from layerwright.contract.scripts import Missing, Script, classes_of, find_in, load_script
 from layerwright.contract.suppression import Config
 from layerwright.errors import LayerwrightError, OptionError, TargetError
+from layerwright.names import nearest
 from layerwright.networks import NETWORKS
 from layerwright.targets import build_network, load_object
-
-_TARGET = re.compile(
-    r"(?P<place>.+?):(?P<name>[A-Za-z_][\w.]*)(?:\((?P<arguments>.*)\))?", re.DOTALL
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +81,21 @@ def list_layers(request: CheckRequest) -> Listing:
     if name or request.target in NETWORKS:
         return _listing([name or request.target], _loaded(place, request, name))
     found = _loaded(place, request)
-    if isinstance(found, Script):
-        names = [cls.__qualname__ for cls in classes_of(found)]
-        names += [key for key, value in vars(found.module).items() if isinstance(value, Case)]
-    else:
-        names = _names_in_package(found)
-    if not names and not (isinstance(found, Script) and found.import_failures):
-        raise TargetError(f"{place} expected at least one nn.Module class, and defines none.")
+    if not isinstance(found, Script):
+        names, notes = _names_in_package(found)
+        if not names:
+            raise TargetError(f"{place} expected at least one nn.Module class, and defines none.")
+        return Listing(tuple(names), notes)
+    names = [cls.__qualname__ for cls in classes_of(found)]
+    names += [key for key, value in vars(found.module).items() if isinstance(value, Case)]
+    if not names and not found.import_failures:
+        near = [
+            key
+            for key, value in vars(found.module).items()
+            if isinstance(value, nn.Module | Missing)
+        ]
+        hint = f" Fix: name what to check, such as {place}:{near[0]}." if near else ""
+        raise TargetError(f"{place} expected at least one nn.Module class, and defines none.{hint}")
     return _listing(names, found)
 
 
@@ -116,20 +120,21 @@ def check_layer(request: CheckRequest, name: str) -> Report:
         return Report(subject=name, results=(), tier=request.tier, notes=(str(error),))
 
 
-def split_target(target: str) -> tuple[str, str | None, str | None]:
-    """Split "file.py:Net(3, bias=False)" into place, name and arguments."""
-    match = _TARGET.fullmatch(target)
-    if match is None:
-        return target, None, None
-    return match["place"], match["name"], match["arguments"]
-
-
 def _loaded(place: str, request: CheckRequest, name: str | None = None) -> Any:
     if place in NETWORKS:
         return None
     if place.endswith(".py"):
-        return load_script(Path(place), run=request.run_script, wanted=[name] if name else [])
-    return load_object(place)
+        if not Path(place).is_file():
+            return load_object(place)  # which says what is near
+        wanted = [name] if name else case_names(Path(place))
+        return load_script(Path(place), run=request.run_script, wanted=wanted)
+    try:
+        return load_object(place)
+    except TargetError as error:
+        near = nearest(place, NETWORKS) if place.isidentifier() and not name else None
+        if near is None:
+            raise
+        raise TargetError(f"{error} Or did you mean the built-in network {near!r}?") from error
 
 
 def _listing(names: Sequence[str], found: Any) -> Listing:
@@ -151,21 +156,21 @@ def _listing(names: Sequence[str], found: Any) -> Listing:
         return Listing(tuple(names), (), failures)
     lines = ", ".join(str(item.line) for item in found.left_out[:8])
     more = ", ..." if len(found.left_out) > 8 else ""
-    left_out = (
-        f"the work of this script was not run ({len(found.left_out)} statements, lines "
-        f"{lines}{more}); --run-script runs it"
-    )
+    word = "line" if len(found.left_out) == 1 else "lines"
+    left_out = f"the work of this script was not run ({word} {lines}{more}); --run-script runs it"
     return Listing(tuple(names), (left_out,), failures)
 
 
-def _names_in_package(module: Any) -> list[str]:
-    """Return "pkg.mod:Class" for every class that a package defines, modules that fail left out."""
-    modules = [module]
+def _names_in_package(module: Any) -> tuple[list[str], tuple[str, ...]]:
+    """Return "pkg.mod:Class" for every class of a package; note the modules that fail."""
+    modules, notes = [module], []
     for item in pkgutil.walk_packages(getattr(module, "__path__", []), f"{module.__name__}."):
         try:
             modules.append(importlib.import_module(item.name))
-        except Exception:  # noqa: BLE001, S112 - an optional dependency of one module
-            continue
+        except Exception as error:  # noqa: BLE001 - an optional dependency of one module
+            notes.append(
+                f"{item.name} was left out, it cannot be imported: {type(error).__name__}: {error}"
+            )
     names: dict[str, None] = {}
     for owner in modules:
         for value in list(vars(owner).values()):
@@ -178,7 +183,7 @@ def _names_in_package(module: Any) -> list[str]:
                 names[f"{owner.__name__}:{value.__qualname__}"] = None
             elif isinstance(value, Case):
                 names[f"{owner.__name__}:{value.name}"] = None
-    return list(names)
+    return list(names), tuple(notes)
 
 
 def case_of(request: CheckRequest, name: str) -> Case:
@@ -192,34 +197,38 @@ def case_of(request: CheckRequest, name: str) -> Case:
         return _with_loss(Case(build, args, kwargs, name=request.target), request)
     found = _named(request, place, name)
     if isinstance(found, Case):
+        if args or kwargs:
+            found = _changed(found, inputs=args, kwargs=kwargs)
         return _with_loss(found, request)
-    given_args, given_kwargs = _arguments(arguments)
-    factory: Callable[[], nn.Module] | nn.Module = found
-    if not isinstance(found, nn.Module) and (given_args or given_kwargs):
-        factory = partial(found, *given_args, **given_kwargs)
-    return _with_loss(Case(factory, args, kwargs, name=name.rsplit(":", maxsplit=1)[-1]), request)
+    target = name if ":" in name else f"{place}:{name}"
+    factory = with_arguments(found, arguments, target)
+    return _with_loss(Case(factory, args, kwargs, name=target.rsplit(":", maxsplit=1)[-1]), request)
 
 
 def _with_loss(case: Case, request: CheckRequest) -> Case:
     if request.loss is None:
+        if request.loss_target is not None:
+            raise OptionError("--loss-target expected a --loss that takes it. Fix: --loss mse.")
         return case
     from layerwright.training.losses import resolve_loss
 
-    targets, _ = tensors_of(() if request.loss_target is None else (request.loss_target,))
-    loss = (
-        load_object(request.loss)
-        if ":" in request.loss
-        else resolve_loss(request.loss, None).function
+    specs = () if request.loss_target is None else (request.loss_target,)
+    targets, named = tensors_of(specs, "--loss-target")
+    if named or (not targets and case.target is None):
+        raise OptionError(
+            f"--loss {request.loss} expected a --loss-target without a name, such as 4:int64:0..10."
+        )
+    spec = load_object(request.loss) if ":" in request.loss else request.loss
+    return _changed(
+        case,
+        loss=resolve_loss(spec, None).function,
+        target=targets[0] if targets else case.target,
     )
-    return Case(
-        case.factory,
-        case.inputs,
-        case.kwargs,
-        traits=case.traits,
-        loss=loss,
-        target=targets[0] if targets else None,
-        name=case.name,
-    )
+
+
+def _changed(case: Case, **changes: Any) -> Case:
+    values = {item.name: getattr(case, item.name) for item in fields(case)} | changes
+    return Case(values.pop("factory"), **values)
 
 
 def _named(request: CheckRequest, place: str, name: str) -> Any:
@@ -233,21 +242,6 @@ def _named(request: CheckRequest, place: str, name: str) -> Any:
             f"{type(value).__name__}."
         )
     return value
-
-
-def _arguments(text: str | None) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Read "3, bias=False" as literals."""
-    if not text or not text.strip():
-        return (), {}
-    try:
-        call: Any = ast.parse(f"f({text})", mode="eval").body
-        args = tuple(ast.literal_eval(item) for item in call.args)
-        kwargs = {str(item.arg): ast.literal_eval(item.value) for item in call.keywords}
-    except (AttributeError, SyntaxError, ValueError):  # no call, no Python, no literal
-        raise OptionError(
-            f"the target's arguments expected literals such as (3, bias=False), received ({text})."
-        ) from None
-    return args, kwargs
 
 
 def _missing_inputs(case: Case) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
 """`layerwright rule`: one rule's page."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -24,15 +23,15 @@ def rule(
         name: the rule's id or name: GRD001, wrong-gradient.
         as_json: print one JSON object.
     """
+    from layerwright.cli.project_config import project_config
     from layerwright.contract.catalog import catalog, find_rule
     from layerwright.contract.outside import OUTSIDE_FAULTS
     from layerwright.contract.page import page_of
-    from layerwright.contract.suppression import load_config
 
     for fault in OUTSIDE_FAULTS:
         if name.upper() == fault.id or name == fault.name:
             return _print_outside(fault, as_json=as_json)
-    rules = catalog(load_config(Path.cwd()).rules)
+    rules = catalog(project_config().rules)
     found = find_rule(name, rules)
     page = page_of(found)
     if as_json:

@@ -1,7 +1,6 @@
 """`layerwright rules`: all rules of the contract."""
 
 from itertools import groupby
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -18,10 +17,10 @@ def rules(
     Args:
         as_json: print one JSON object.
     """
+    from layerwright.cli.project_config import project_config
     from layerwright.contract.catalog import catalog
-    from layerwright.contract.suppression import load_config
 
-    found = catalog(load_config(Path.cwd()).rules)
+    found = catalog(project_config().rules)
     if as_json:
         facts = ("id", "name", "promise", "family", "severity", "tier", "since", "status")
         print_json({"rules": [{key: getattr(item, key) for key in facts} for item in found]})

@@ -45,7 +45,7 @@ def outputs_on_several_inputs(probe: Probe) -> Iterator[Tensor]:
                         noise = torch.randn(item.shape, generator=generator).to(item)
                         item.add_(0.5 * item.abs().mean() * noise)
         inputs = probe.other_inputs(step) if step else probe.inputs()
-        inputs = inputs.map_floats(lambda x, scale=scale: x * scale)
+        inputs = inputs.map_floats(lambda x, scale=scale: x * scale)  # type: ignore[misc]
         try:
             with torch.no_grad():
                 output = probe.call(layer, inputs)

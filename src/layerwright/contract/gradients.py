@@ -70,9 +70,13 @@ def backward(layer: nn.Module, inputs: Inputs, output: Any, seed: int = 0) -> Gr
     floats = [item for item in inputs.floats() if item.tensor.requires_grad]
     parameters = [(name, item) for name, item in layer.named_parameters() if item.requires_grad]
     leaves = [*(item.tensor for item in floats), *(item for _, item in parameters)]
+    for leaf in leaves:
+        leaf.grad = None
     # Not torch.autograd.grad: a reentrant checkpoint refuses it.
     loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
     found = [leaf.grad for leaf in leaves]
+    for leaf in leaves:
+        leaf.grad = None
     return Gradients(
         {item.name: grad for item, grad in zip(floats, found, strict=False)},
         {name: grad for (name, _), grad in zip(parameters, found[len(floats) :], strict=True)},

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from layerwright.contract.source import is_torchs
+
 _PLAIN = (int, float, complex, bool, str, bytes, type(None), Tensor)
 _CONTAINERS = (list, dict, set)
 _DETERMINISTIC: Any = torch.utils.deterministic  # a module with a property: mypy cannot see it
@@ -162,7 +164,7 @@ def kept_by_classes(layer: nn.Module) -> list[Kept]:
     seen: set[type] = set()
     for module in layer.modules():
         for cls in type(module).__mro__:
-            if cls in seen or cls is object or cls.__module__.split(".")[0] == "torch":
+            if cls in seen or cls is object or is_torchs(cls):
                 continue
             seen.add(cls)
             found.extend(_kept_by(cls))

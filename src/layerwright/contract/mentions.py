@@ -30,15 +30,17 @@ def may_read(layer: nn.Module, path: str) -> bool:
         means than names. Code of torch is trusted to read what it has.
     """
     names = path.split(".")
+    judged = False
     for depth in range(len(names)):
         above = layer.get_submodule(".".join(names[:depth]))
         inner = _named(layer, names, depth)
         if not inner:  # a member of a container: what reads the container decides
             continue
+        judged = True
         read = _read_by(above)
         if read is None or all(name in read for name in inner):
             return True
-    return False
+    return not judged
 
 
 def _named(layer: nn.Module, names: list[str], depth: int) -> list[str]:
@@ -46,7 +48,7 @@ def _named(layer: nn.Module, names: list[str], depth: int) -> list[str]:
     kept = []
     for place in range(depth, len(names)):
         owner = layer.get_submodule(".".join(names[:place]))
-        if isinstance(owner, _CONTAINERS) and type(owner).__module__.startswith("torch."):
+        if isinstance(owner, _CONTAINERS):
             if place == depth:
                 return []
             continue
@@ -58,7 +60,8 @@ def _read_by(module: nn.Module) -> frozenset[str] | None:
     """Return the names that a module's methods use; None if they may reach everything."""
     if type(module).__module__.split(".")[0] == "torch":
         return None
-    read = _read_by_class(type(module))
+    cls: Any = type(module)
+    read = _read_by_class(cls)
     if read is None:
         return None
     more: set[str] = set()
@@ -105,31 +108,38 @@ def _codes(value: Any, depth: int = 0) -> Iterator[CodeType]:
     """Yield the code of a function, a method or a property, and of the functions that it calls."""
     if depth > 3:
         return
-    if isinstance(value, staticmethod | classmethod):
-        value = value.__func__
     if isinstance(value, property):
         for part in (value.fget, value.fset):
             yield from _codes(part, depth)
         return
+    for function in _functions(value):
+        yield function.__code__
+        for other in _called_by(function):
+            yield from _codes(other, depth + 1)
+
+
+def _functions(value: Any) -> Iterator[FunctionType]:
+    """Yield the functions behind a value: what a method, a partial or a decorator wraps."""
+    if isinstance(value, staticmethod | classmethod) or inspect.ismethod(value):
+        value = value.__func__
     if isinstance(value, functools.partial):
         value = value.func
-    if inspect.ismethod(value):
-        value = value.__func__
-    wrapped = getattr(value, "__wrapped__", None) if callable(value) else None
-    if wrapped is not None:
-        yield from _codes(wrapped, depth + 1)
-    if not isinstance(value, FunctionType) or (value.__module__ or "").startswith("torch."):
-        return
-    yield value.__code__
-    for cell in value.__closure__ or ():
+    for item in (value, getattr(value, "__wrapped__", None) if callable(value) else None):
+        if isinstance(item, FunctionType) and not (item.__module__ or "").startswith("torch."):
+            yield item
+
+
+def _called_by(function: FunctionType) -> Iterator[Any]:
+    """Yield what a function closes over, and the functions of its module that it names."""
+    for cell in function.__closure__ or ():
         try:
-            yield from _codes(cell.cell_contents, depth + 1)
+            yield cell.cell_contents
         except ValueError:  # a cell that is not filled yet
             continue
-    for name in value.__code__.co_names:
-        other = value.__globals__.get(name)
-        if isinstance(other, FunctionType) and other is not value:
-            yield from _codes(other, depth + 1)
+    for name in function.__code__.co_names:
+        other = function.__globals__.get(name)
+        if isinstance(other, FunctionType) and other is not function:
+            yield other
 
 
 def _names(code: CodeType) -> set[str]:

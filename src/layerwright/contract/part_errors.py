@@ -103,8 +103,7 @@ def _window(module: nn.Module, arrived: Tensor) -> Told | None:
     return (
         f"at least {' x '.join(map(str, reach))} values under the kernel {kernel}",
         f"shape {tuple(arrived.shape)}: {' x '.join(map(str, padded))} with padding",
-        f"use kernel_size={min(padded)} or smaller, padding={max(reach) // 2}, larger inputs, or "
-        "fewer poolings and strides before it",
+        f"use kernel_size={min(padded)} or smaller, larger inputs, or fewer poolings before it",
     )
 
 

@@ -3,9 +3,10 @@
 import ast
 import inspect
 import sys
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +15,6 @@ from torch import Tensor, nn
 from layerwright.contract.rule import Rule
 from layerwright.contract.subject import Subject
 from layerwright.contract.trees import Inputs, dtype_name, map_tensors, named_tensors
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 _FEW = 64  # values that are written out; more are drawn again
 
@@ -65,11 +63,22 @@ def _layer(subject: Subject) -> tuple[list[str], str]:
         if given is None:
             raise _CannotWrite
         source, (args, kwargs) = type(source), given
+        kwargs = _without_defaults(source, kwargs)
     imports, name = _named(source)
     words = [_value(item) for item in args]
     words += [f"{key}={_value(item)}" for key, item in kwargs.items()]
     mode = "" if subject.layer.training else ".eval()"
     return imports, f"{name}({', '.join(words)}){mode}"
+
+
+def _without_defaults(cls: type, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the arguments that have their default anyway."""
+    known = inspect.signature(cls).parameters
+    return {
+        name: value
+        for name, value in kwargs.items()
+        if name not in known or known[name].default is not value
+    }
 
 
 def _named(source: Any) -> tuple[list[str], str]:

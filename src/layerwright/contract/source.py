@@ -51,6 +51,11 @@ def is_users(filename: str) -> bool:
     return not filename.startswith(_NOT_THE_USERS)
 
 
+def is_torchs(thing: Any) -> bool:
+    """Tell whether torch defines a class or function: whose code it is, not whether it is right."""
+    return (getattr(thing, "__module__", None) or "").split(".")[0] == "torch"
+
+
 def place_of_error(error: BaseException) -> Place:
     """Return the deepest line of the user's code that an exception passed through."""
     found = Place()

@@ -1,6 +1,7 @@
 """What of a layer is used: which parts run, and which parameters nothing reads."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -84,11 +85,14 @@ def unread_parameters(probe: Probe, *, frozen: bool = False) -> list[str]:
     for training in (True, False):
         if not suspects:
             return []
-        suspects = _without_gradient(probe, suspects, [probe.inputs()], training=training)
+        suspects = _without_gradient(probe, suspects, probe.inputs(), training=training)
     if not suspects:
         return []
     suspects = _without_effect(probe, suspects)
-    return _without_gradient(probe, suspects, _others(probe), training=True)
+    for inputs in _others(probe):
+        with suppress(LayerRaised):  # other values may not be allowed
+            suspects = _without_gradient(probe, suspects, inputs, training=True)
+    return suspects
 
 
 def _others(probe: Probe) -> list[Inputs]:
@@ -96,24 +100,23 @@ def _others(probe: Probe) -> list[Inputs]:
 
 
 def _without_gradient(
-    probe: Probe, names: list[str], tries: Iterable[Inputs], *, training: bool
+    probe: Probe, names: list[str], inputs: Inputs, *, training: bool
 ) -> list[str]:
-    for inputs in tries:
-        layer = probe.layer(training=training)
-        leaves = {name: layer.get_parameter(name) for name in names}
-        trained = {name: item for name, item in leaves.items() if item.requires_grad}
-        if not trained or not all(item.is_leaf for item in trained.values()):
-            break
-        try:
-            loss = projection(probe.call(layer, inputs), probe.seed)
-            if loss is None:
-                break
-            found = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
-        except (LayerRaised, RuntimeError):  # other values may not be allowed; effects decide
-            continue
-        reached = {name for name, grad in zip(trained, found, strict=True) if grad is not None}
-        names = [name for name in names if name not in reached]
-    return names
+    layer = probe.layer(training=training)
+    trained = {
+        name: item
+        for name in names
+        if (item := layer.get_parameter(name)).requires_grad and item.is_leaf
+    }
+    loss = projection(probe.call(layer, inputs), probe.seed)
+    if loss is None or not trained:
+        return names
+    try:
+        found = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
+    except Exception as error:
+        raise LayerRaised(error) from error
+    reached = {name for name, grad in zip(trained, found, strict=True) if grad is not None}
+    return [name for name in names if name not in reached]
 
 
 def _without_effect(probe: Probe, names: list[str]) -> list[str]:

@@ -25,6 +25,9 @@ _NUMBERS = itertools.count()
 _GUARD = re.compile(r"\s*- \d+/\d+: (.+)")
 _FRAME = re.compile(r'\s*-\s+File "(.+)", line (\d+), in (\w+)')
 
+# Layers of torch that it does not trace, wherever they are called.
+_TORCH_S_OWN = ("Attempted to wrap RNN",)
+
 
 class NotTraced(Exception):  # noqa: N818 - says what came of an attempt
     """Dynamo could not turn the layer into one graph.
@@ -42,6 +45,8 @@ class NotTraced(Exception):  # noqa: N818 - says what came of an attempt
     def __init__(self, error: Exception, *, broken: bool) -> None:
         self.words = _first_line(error)
         self.place, self.text, self.stopped_by = _stack(error)
+        if self.stopped_by and self.words.startswith(_TORCH_S_OWN):
+            self.stopped_by = "torch"
         self.broken = broken
         self.cause = error
         super().__init__(self.words)
@@ -76,9 +81,10 @@ def compiled(
     Yields:
         What to call it with; the call raises NotTraced if dynamo refuses.
     """
-    from torch._dynamo import exc, reset_code  # noqa: PLC0415 - takes seconds to import
+    from torch._dynamo import exc  # noqa: PLC0415 - takes seconds to import
     from torch._dynamo.backends.registry import lookup_backend  # noqa: PLC0415
 
+    dynamo: Any = torch._dynamo  # noqa: SLF001 - what it does not export is typed as absent
     result = Compiled()
     lower = lookup_backend(backend)
 
@@ -110,7 +116,7 @@ def compiled(
         try:
             yield result
         finally:
-            reset_code(code)
+            dynamo.reset_code(code)
 
 
 def recompile_reason(run: Compiled, *args: Any, **kwargs: Any) -> tuple[str, Place]:

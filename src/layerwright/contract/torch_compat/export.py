@@ -51,7 +51,7 @@ def exported(
         dim: see `dynamic`.
     """
     names = tuple(dynamic)
-    shapes = torch.export.ShapesCollection()
+    shapes: Any = torch.export.ShapesCollection()
     for item in inputs.tensors():
         if item.name in names:
             shapes[item.tensor] = {dim: torch.export.Dim.DYNAMIC}
@@ -86,18 +86,19 @@ def _fixing() -> Iterator[list[_Fixed]]:
     from torch.fx.experimental.symbolic_shapes import ShapeEnv  # noqa: PLC0415 - slow to import
 
     found: list[_Fixed] = []
-    original: Any = ShapeEnv._set_replacement  # noqa: SLF001 - nothing public tells the line
+    owner: Any = ShapeEnv
+    original = owner._set_replacement  # noqa: SLF001 - nothing public tells the line
 
     def noting(env: Any, symbol: Any, target: Any, *rest: Any, **options: Any) -> Any:
         if getattr(target, "is_Integer", False):
             found.append((int(target), *_place(_frames())))
         return original(env, symbol, target, *rest, **options)
 
-    ShapeEnv._set_replacement = noting  # type: ignore[method-assign]  # noqa: SLF001
+    owner._set_replacement = noting  # noqa: SLF001
     try:
         yield found
     finally:
-        ShapeEnv._set_replacement = original  # type: ignore[method-assign]  # noqa: SLF001
+        owner._set_replacement = original  # noqa: SLF001
 
 
 def _frames() -> Iterator[tuple[FrameType, int]]:

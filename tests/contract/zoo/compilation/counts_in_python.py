@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 REFERENCE = "https://github.com/pytorch/pytorch/issues/124717"
-TRIGGERS = {"CMP005"}
+TRIGGERS = {"CMP005", "SER004"}
 TIER = "full"
 
 

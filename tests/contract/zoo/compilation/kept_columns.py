@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 REFERENCE = ""
-TRIGGERS = {"CMP007"}
+TRIGGERS = {"CMP007", "REG003"}
 
 
 class Broken(nn.Module):

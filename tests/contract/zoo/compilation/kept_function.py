@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 REFERENCE = ""
-TRIGGERS = {"CMP007"}
+TRIGGERS = {"CMP007", "DEV001", "SER006"}
 
 
 class Broken(nn.Module):

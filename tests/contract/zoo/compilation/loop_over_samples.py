@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 REFERENCE = "https://github.com/pytorch/pytorch/issues/133653"
-TRIGGERS = {"CMP004"}
+TRIGGERS = {"CMP004", "PRF002"}
 TIER = "full"
 
 

@@ -15,9 +15,11 @@ class Broken(nn.Module):
         self.head = nn.Linear(dim, num_classes)
         self.auxiliary = nn.Linear(dim, num_classes)
 
-    def forward(self, x, with_auxiliary=False):
-        y = self.body(x).relu()
-        return (self.head(y), self.auxiliary(y)) if with_auxiliary else self.head(y)
+    def forward(self, x):
+        return self.head(self.body(x).relu())
+
+    def auxiliary_logits(self, x):
+        return self.auxiliary(self.body(x).relu())
 
 
 class Sound(Broken):

@@ -9,11 +9,11 @@ import torch
 from torch.utils.checkpoint import CheckpointError, checkpoint
 
 from layerwright.contract.comparing import difference
+from layerwright.contract.compiled_pass import TOLERANCE, Answer, answer
 from layerwright.contract.finding import Finding
 from layerwright.contract.isolation import seed_all
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, rule
-from layerwright.contract.rules.compilation.tracing import TOLERANCE, Answer, answer
 
 # Calls that are compared, each under a seed of its own.
 SEEDS = 16
@@ -140,10 +140,9 @@ def _sources(probe: Probe) -> list[str]:
 
 
 def _states(own: list[torch.Generator]) -> list[Any]:
-    kind, keys, *rest = np.random.get_state()  # noqa: NPY002 - the global generator is the question
-    numpy_state = (kind, keys.tobytes() if isinstance(keys, np.ndarray) else keys, *rest)
+    drawn: Any = np.random.get_state()  # noqa: NPY002 - the global generator is the question
     return [
         random.getstate(),
-        numpy_state,
+        (drawn[1].tobytes(), *drawn[2:]),
         *(generator.get_state().numpy().tobytes() for generator in own),
     ]

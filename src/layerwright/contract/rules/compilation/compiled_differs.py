@@ -2,10 +2,7 @@
 
 from collections.abc import Iterator
 
-from layerwright.contract.finding import Finding
-from layerwright.contract.probe import Probe
-from layerwright.contract.rule import LayerRaised, rule
-from layerwright.contract.rules.compilation.tracing import (
+from layerwright.contract.compiled_pass import (
     amplifies,
     answer,
     differ,
@@ -13,6 +10,9 @@ from layerwright.contract.rules.compilation.tracing import (
     questions,
     traced,
 )
+from layerwright.contract.finding import Finding
+from layerwright.contract.probe import Probe
+from layerwright.contract.rule import LayerRaised, rule
 
 
 @rule(

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from layerwright.contract.compiled_pass import traced
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
-from layerwright.contract.rules.compilation.tracing import traced
 
 
 @rule(

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import torch
 
 from layerwright.contract.comparing import difference
-from layerwright.contract.finding import Finding
-from layerwright.contract.probe import Probe
-from layerwright.contract.rule import rule
-from layerwright.contract.rules.compilation.tracing import (
+from layerwright.contract.compiled_pass import (
     TOLERANCE,
     amplifies,
     draws_numbers,
 )
+from layerwright.contract.finding import Finding
+from layerwright.contract.probe import Probe
+from layerwright.contract.rule import rule
 from layerwright.contract.torch_compat.export import exported
 
 
@@ -68,7 +68,8 @@ def not_exportable(probe: Probe) -> Iterator[Finding]:
     - https://github.com/pytorch/pytorch/issues/133653: export specialises
     """
     result = exported(probe.layer(), probe.inputs())
-    if result.call is None:
+    call = result.call
+    if call is None:
         if result.stopped_by != "user":
             probe.skip(f"no line of the user's own stops the export: {result.words}")
         at = f" at `{result.place.text}`" if result.place.text else ""
@@ -87,7 +88,7 @@ def not_exportable(probe: Probe) -> Iterator[Finding]:
     other = probe.other_inputs()
     with torch.no_grad():
         expected = probe.attempt(lambda: probe.call(probe.layer(), other.clone()))
-        actual = probe.attempt(lambda: result.call(*other.args, **other.kwargs))
+        actual = probe.attempt(lambda: call(*other.args, **other.kwargs))
     if expected.raised or actual.raised:
         return
     words = difference(expected.output, actual.output, tolerance=TOLERANCE)

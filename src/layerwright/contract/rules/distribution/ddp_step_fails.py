@@ -1,5 +1,6 @@
 """DST001 ddp-step-fails."""
 
+import inspect
 from collections.abc import Iterator
 
 import torch
@@ -13,11 +14,12 @@ from layerwright.contract.probe import Attempt, Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.source import Place, is_users, place_of_attribute
 from layerwright.contract.torch_compat.process_group import process_group_of_one
+from layerwright.contract.trees import Inputs
 
 # Two steps show what the first one leaves behind.
 STEPS = 2
 # Tries to get a gradient for a parameter: other weights, inputs and random numbers each time.
-TRIES = 12
+TRIES = 32
 
 
 @rule(
@@ -79,7 +81,8 @@ def ddp_step_fails(probe: Probe) -> Iterator[Finding]:
 
     ## Limits
     A layer whose parameters are all used sooner or later, as experts are, is not reported, nor is
-    one in which a parameter gets no gradient in some steps only. There is one process: what
+    one in which a parameter gets no gradient in some steps only, or one whose example inputs leave
+    out an argument of forward that might use it. There is one process: what
     processes do to each other is not seen.
 
     ## References
@@ -96,6 +99,8 @@ def ddp_step_fails(probe: Probe) -> Iterator[Finding]:
     unused = _never_used(probe)
     place = probe.place()
     where = "the second training step"
+    if unused and _left_out(probe):
+        probe.skip(f"{unused[0]} may belong to the argument {_left_out(probe)}, not given here")
     if unused:
         where = f"{unused[0]}" + (f" (and {len(unused) - 1} more)" if len(unused) > 1 else "")
         place = _place_of(probe, unused[0])
@@ -117,6 +122,24 @@ def ddp_step_fails(probe: Probe) -> Iterator[Finding]:
         "with find_unused_parameters=True",
         file=place.file,
         line=place.line,
+    )
+
+
+def _left_out(probe: Probe) -> str:
+    """Return an argument of forward that the example inputs leave at its default, or ""."""
+    given = probe.inputs()
+    try:
+        signature = inspect.signature(probe.subject.layer.forward)
+        bound = signature.bind(*given.args, **given.kwargs).arguments
+    except (TypeError, ValueError):  # a forward without a signature
+        return ""
+    return next(
+        (
+            name
+            for name, parameter in signature.parameters.items()
+            if name not in bound and parameter.default is not inspect.Parameter.empty
+        ),
+        "",
     )
 
 
@@ -143,13 +166,13 @@ def _steps(probe: Probe, layer: nn.Module) -> None:
         loss = projection(output, probe.seed)
         if loss is None:
             probe.skip("no output requires gradients in training mode")
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         optimizer.zero_grad()
 
 
 def _never_used(probe: Probe) -> list[str]:
-    """Return the parameters that get no gradient, whatever the inputs and the weights are."""
+    """Return the parameters that get no gradient; none if other inputs or weights change them."""
     waiting: set[str] | None = None
     for seed in range(TRIES):
         layer = probe.layer(training=True)
@@ -157,16 +180,18 @@ def _never_used(probe: Probe) -> list[str]:
             _shake(layer, seed)
         inputs = probe.other_inputs(seed) if seed else probe.inputs()
 
-        def run(layer: nn.Module = layer, inputs: object = inputs, seed: int = seed) -> None:
-            loss = projection(probe.call(layer, inputs, seed=probe.seed + seed), probe.seed)  # type: ignore[arg-type]
+        def run(layer: nn.Module = layer, inputs: Inputs = inputs, seed: int = seed) -> None:
+            loss = projection(probe.call(layer, inputs, seed=probe.seed + seed), probe.seed)
             if loss is not None:
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
 
         attempt: Attempt = probe.attempt(run)
         if attempt.raised:
             continue
         none = {name for name, p in layer.named_parameters() if p.requires_grad and p.grad is None}
-        waiting = none if waiting is None else waiting & none
+        if waiting is not None and none != waiting:
+            return []  # it chooses what to use
+        waiting = none
         if not waiting:
             break
     order = [name for name, _ in probe.subject.layer.named_parameters()]

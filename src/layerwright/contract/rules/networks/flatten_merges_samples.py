@@ -47,6 +47,7 @@ class _Flatten(NamedTuple):
             len(self.before) >= 4
             and prod(self.before[1:]) % self.after[1] == 0
             and self.after[1] not in whole
+            and self.before[-1] % self.after[1] != 0  # groups of features
         )
 
 
@@ -109,8 +110,9 @@ def flatten_merges_samples(probe: Probe) -> Iterator[Finding]:
 
     ## Limits
     An error when it happens to the example inputs, and rows begin inside of samples; a warning when
-    it happens at another size only, or when one image becomes several rows. A layer that raises at other sizes passes. So does one whose
-    output has another number of rows at its own size on purpose, such as patches or windows.
+    it happens at another size only, or when one image becomes several rows. A layer that raises at
+    other sizes passes. So does one whose output has another number of rows at its own size on
+    purpose, such as patches or windows.
     """
     inputs = probe.inputs()
     first = inputs.floats()[0]
@@ -208,9 +210,8 @@ def _shared_row(probe: Probe, inputs: Inputs, name: str) -> str | None:
         for sample in range(tensor.shape[0]):
             changed = tensor.clone()
             changed[sample] = changed[sample].flip(-1) * 0.5 + 0.25
-            attempt = probe.attempt(
-                lambda changed=changed: probe.call(probe.layer(), inputs.replaced(name, changed))  # type: ignore[misc]
-            )
+            other = inputs.replaced(name, changed)
+            attempt = probe.attempt(lambda other=other: probe.call(probe.layer(), other))  # type: ignore[misc]
             if attempt.raised is not None or attempt.output.shape != whole.shape:
                 return None
             for row in range(whole.shape[0]):

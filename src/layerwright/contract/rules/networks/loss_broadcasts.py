@@ -40,9 +40,7 @@ def loss_broadcasts(probe: Probe) -> Iterator[Finding]:
             return self.fc(x)
 
 
-    case = Case(
-        Regressor, inputs=(torch.randn(4, 6),), loss=nn.MSELoss(), target=torch.randn(4)
-    )
+    case = Case(Regressor, inputs=(torch.randn(4, 6),), loss=nn.MSELoss(), target=torch.randn(4))
     ```
 
     ## Good
@@ -56,9 +54,7 @@ def loss_broadcasts(probe: Probe) -> Iterator[Finding]:
             return self.fc(x).squeeze(1)
 
 
-    case = Case(
-        Regressor, inputs=(torch.randn(4, 6),), loss=nn.MSELoss(), target=torch.randn(4)
-    )
+    case = Case(Regressor, inputs=(torch.randn(4, 6),), loss=nn.MSELoss(), target=torch.randn(4))
     ```
 
     ## How to fix

@@ -115,31 +115,35 @@ def _words(output: Any, target: Any, text: str) -> tuple[str, str, str]:
             f"a {type(output).__name__}",
             "hand the tensor that is meant to the loss: lambda output, y: loss(output[0], y)",
         )
-    shape = tuple(output.shape)
     if not isinstance(target, Tensor):
         return ("a target that fits", f"a {type(target).__name__}", "make the target a tensor")
-    aim = f"target of shape {tuple(target.shape)} and dtype {dtype_name(target.dtype)}"
-    bounds = re.search(r"Target (-?\d+) is out of bounds", text)
-    if bounds and len(shape) > 1:
-        high = int(target.max())
-        return (
-            f"classes in [0, {shape[1] - 1}]: the output has {shape[1]} scores a sample",
-            f"classes in [{int(target.min())}, {high}]",
-            f"count classes from 0" if high == shape[1] else f"give the last layer {high + 1} outputs",
-        )
     sizes = re.search(r"input batch_size \((\d+)\) to match target batch_size \((\d+)\)", text)
     if sizes:
         return (
             f"{sizes.group(2)} rows, one for each target",
-            f"{sizes.group(1)} rows: output of shape {shape}",
+            f"{sizes.group(1)} rows: output of shape {tuple(output.shape)}",
             "look for a view(-1, ...) that changes the number of rows; write x.flatten(1)",
         )
     if "all elements of input should be between 0 and 1" in text:
-        low, high_value = float(output.min()), float(output.max())
         return (
             "probabilities in [0, 1]",
-            f"scores in [{number(low)}, {number(high_value)}]",
+            f"scores in [{number(float(output.min()))}, {number(float(output.max()))}]",
             "use nn.BCEWithLogitsLoss, or end the network with torch.sigmoid",
+        )
+    return _target_words(output, target, text)
+
+
+def _target_words(output: Tensor, target: Tensor, text: str) -> tuple[str, str, str]:
+    """Tell what is wrong with the target."""
+    shape = tuple(output.shape)
+    aim = f"target of shape {tuple(target.shape)} and dtype {dtype_name(target.dtype)}"
+    if re.search(r"Target -?\d+ is out of bounds", text) and len(shape) > 1:
+        low, high = int(target.min()), int(target.max())
+        return (
+            f"classes in [0, {shape[1] - 1}]: the output has {shape[1]} scores a sample",
+            f"classes in [{low}, {high}]",
+            ("count classes from 0, or " if low == 1 else "")
+            + f"give the last layer {high + 1} outputs",
         )
     if re.search(r"dtype|scalar type|not implemented for", text):
         whole = len(shape) > 1 and target.is_floating_point() and target.shape != output.shape

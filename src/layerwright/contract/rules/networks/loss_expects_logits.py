@@ -144,9 +144,11 @@ def _behind_softmax(kind: Rows | None, loss: Trial, output: Tensor) -> tuple[str
     now, as_scores = loss(output), loss(output.clamp(min=1e-30).log())
     return (
         "error",
-        f"probabilities ({kind.words} on {kind.tries} inputs), and the loss applies a softmax "
-        f"itself: it is {_number(now)} here, {_number(as_scores)} for their logarithms, "
-        f"{_number(best)} when the network is sure of its classes",
+        (
+            f"probabilities ({kind.words} on {kind.tries} inputs), and the loss applies a softmax "
+            f"itself: it is {_number(now)} here, {_number(as_scores)} for their logarithms, "
+            f"{_number(best)} when the network is sure of its classes"
+        ),
         "return the scores without softmax",
     )
 
@@ -158,8 +160,10 @@ def _raw_scores(kind: Rows | None, output: Tensor) -> tuple[str, str, str] | Non
     what = "probabilities" if kind is not None else "scores"
     return (
         "error",
-        f"{what} whose exponentials sum to [{_number(float(sums.min()))}, "
-        f"{_number(float(sums.max()))}], and a loss that falls by each number added to all of them",
+        (
+            f"{what} whose exponentials sum to [{_number(float(sums.min()))}, "
+            f"{_number(float(sums.max()))}], and a loss that falls by what is added to all of them"
+        ),
         "use nn.CrossEntropyLoss on scores, or end with log_softmax(dim=1) for nn.NLLLoss",
     )
 
@@ -172,9 +176,10 @@ def _behind_sigmoid(outputs: list[Tensor], loss: Trial) -> tuple[str, str, str] 
     now = loss(outputs[0])
     return (
         "error",
-        f"values in [{_number(low)}, {_number(high)}] on {len(outputs)} inputs, and the loss "
-        f"applies a sigmoid itself: it sees probabilities of at least 0.5 only, and is "
-        f"{_number(now)}",
+        (
+            f"values in [{_number(low)}, {_number(high)}] on {len(outputs)} inputs, and the loss "
+            f"applies a sigmoid itself: it sees no probability below 0.5, and is {_number(now)}"
+        ),
         "return the scores without sigmoid, or use nn.BCELoss",
     )
 

@@ -14,7 +14,7 @@ from layerwright.contract.comparing import difference
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, Skip, rule
-from layerwright.contract.source import place_of_attribute
+from layerwright.contract.source import is_torchs, place_of_attribute
 from layerwright.contract.trees import dtype_name, named_tensors
 
 
@@ -156,7 +156,7 @@ def _finding(
 ) -> Finding:
     path, _, attribute = left[0].rpartition(".")
     owner = layer.get_submodule(path)
-    if type(owner).__module__.split(".")[0] == "torch" and path:
+    if is_torchs(type(owner)) and path:
         path, _, attribute = path.rpartition(".")
         owner = layer.get_submodule(path)
     place = place_of_attribute(owner, attribute)

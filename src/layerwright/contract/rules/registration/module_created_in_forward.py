@@ -39,7 +39,7 @@ class _Call:
     explains=(
         "PUR004", "PUR005", "PUR011", "MOD001", "MOD002", "SER004", "SER006", "REG008", "REG012",
         "DEV001", "DTY001", "DTY002", "BAT001", "BAT002", "BAT003", "INI004", "TRN003", "CMP001",
-        "CMP002", "CMP003", "CMP005", "CMP006", "CMP008", "PRF004", "GRD001", "GRD005",
+        "CMP002", "CMP003", "CMP005", "CMP008", "PRF004", "GRD001", "GRD005",
         "NET002", "TRN001",
     ),
     since="0.2",

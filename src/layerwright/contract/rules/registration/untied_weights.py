@@ -21,7 +21,7 @@ _MOST = 1_000_000  # positions of memory that are compared one by one
     promise="tied weights are one parameter, not two that share memory",
     family="registration",
     needs=(),
-    explains=("SER002", "SER004", "DST002", "CMP007", "TRN005"),
+    explains=("SER002", "SER004", "CMP007", "TRN005"),
     since="0.2",
 )
 def untied_weights(probe: Probe) -> Iterator[Finding]:

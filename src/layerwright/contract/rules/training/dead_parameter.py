@@ -9,13 +9,23 @@ from torch import Tensor, nn
 from layerwright.contract.finding import Finding
 from layerwright.contract.gradients import projection
 from layerwright.contract.probe import Probe
-from layerwright.contract.rule import LayerRaised, rule
-from layerwright.contract.torch_compat.dispatch import OpRecorder
+from layerwright.contract.rule import rule
+from layerwright.contract.torch_compat.functions import is_function_node
 from layerwright.contract.torch_compat.graph import graph_nodes
 from layerwright.contract.trees import Inputs, is_float
 from layerwright.contract.usage import place_of_part
 
 _TRIES = 5
+
+# Behind these a gradient is zero when a value is: an empty state, an expert that is not chosen, a
+# unit that larger inputs would open. Other operators have no slope anywhere.
+_BY_VALUE = (
+    "Mm", "Addmm", "Bmm", "Baddbmm", "Mul", "Mv", "Addmv", "Dot", "Linear", "Convolution",
+    "SlowConv", "Mkldnn", "Div", "Prod", "ScaledDot", "Where", "MaskedFill", "IndexPut", "Zero",
+    "Relu", "Threshold", "Clamp", "Hard", "LeakyRelu", "Elu", "Gelu", "Silu", "Mish", "Sigmoid",
+    "Tanh", "Exp", "Max", "Min", "Amax", "Amin", "Pow", "Softplus", "LogSigmoid", "AdaptiveMax",
+    "Index", "Select", "Slice", "Gather",
+)  # fmt: skip
 
 
 @rule(
@@ -70,8 +80,9 @@ def dead_parameter(probe: Probe) -> Iterator[Finding]:
 
     ## Limits
     A parameter that is zero or dead at its start and lives with other values is for INI006, one
-    without any gradient for TRN001. Layers that multiply something by the number 0 are skipped:
-    people do so to keep unused parameters in the graph.
+    without any gradient for TRN001. Where the gradient ends in a product with zeros, or in a unit
+    that larger inputs may open, the rule is skipped: a first state of zeros, a high threshold, or
+    `0 * parameter.sum()` for DistributedDataParallel.
     """
     gradients = probe.gradients.parameters
     dead = {name for name, grad in gradients.items() if grad is not None and not bool(grad.any())}
@@ -86,17 +97,23 @@ def dead_parameter(probe: Probe) -> Iterator[Finding]:
             dead &= found
         if not dead:
             return
-    if _multiplies_by_zero(probe):
-        probe.skip("it multiplies something by zero, on purpose")
     layer = probe.layer()
-    for name in sorted(dead):
+    ends = {name: _where_it_ends(probe, name) for name in sorted(dead)}
+    faults = {
+        name: [end for end in all_ends if not end.startswith(_BY_VALUE)]
+        for name, all_ends in ends.items()
+    }
+    if not any(faults.values()):
+        probe.skip(f"{min(dead)} gets a zero gradient because it meets zeros, not by an operator")
+    for name, operators in faults.items():
+        if not operators:
+            continue
         place = place_of_part(layer, name)
-        end = _where_it_ends(probe, name)
         yield Finding(
             where=name,
             expected="a gradient that is not zero for all inputs",
-            found=f"exactly zero for {_TRIES + 1} inputs, with its own and with random values"
-            + (f"; the gradient ends in {end}" if end else ""),
+            found=f"exactly zero for {_TRIES + 1} inputs, with its own and with random values; the "
+            f"gradient ends in {', '.join(operators[:3])}",
             fix="use an operator that has a slope there, or pass the gradient straight through",
             file=place.file,
             line=place.line,
@@ -141,7 +158,7 @@ def _zero(probe: Probe, layer: nn.Module, inputs: Inputs) -> set[str] | None:
         if loss is None or not bool(loss.isfinite()):
             return None
         grads = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
-    except (LayerRaised, RuntimeError):
+    except Exception:  # noqa: BLE001 - backward runs the layer's code; other values may be refused
         return None
     return {
         name
@@ -150,23 +167,7 @@ def _zero(probe: Probe, layer: nn.Module, inputs: Inputs) -> set[str] | None:
     }
 
 
-def _multiplies_by_zero(probe: Probe) -> bool:
-    recorder = OpRecorder(with_places=False)
-    with recorder:
-        probe.call(probe.layer(training=True))
-    return any(
-        call.name.startswith(("aten::mul.", "aten::mul_.")) and any(map(_is_zero, call.args[:2]))
-        for call in recorder.calls
-    )
-
-
-def _is_zero(value: Any) -> bool:
-    if isinstance(value, Tensor):
-        return value.dim() == 0 and not value.requires_grad and not bool(value.any())
-    return value == 0
-
-
-def _where_it_ends(probe: Probe, name: str) -> str:
+def _where_it_ends(probe: Probe, name: str) -> list[str]:
     """Return the operators that get a gradient and pass on nothing but zeros."""
     layer = probe.layer(training=True)
     for other, item in layer.named_parameters():
@@ -174,14 +175,19 @@ def _where_it_ends(probe: Probe, name: str) -> str:
     output = probe.call(layer)
     loss = projection(output, probe.seed)
     if loss is None:
-        return ""
+        return []
     ends: dict[str, None] = {}
 
     def watch(node: Any) -> None:
         def hook(into: Any, out_of: Any) -> None:
             live = any(isinstance(item, Tensor) and bool(item.any()) for item in out_of)
             sent = [item for item in into if isinstance(item, Tensor)]
-            if live and sent and not any(bool(item.any()) for item in sent):
+            if (
+                live
+                and sent
+                and not is_function_node(node)
+                and not any(bool(item.any()) for item in sent)
+            ):
                 ends[node.name().removesuffix("Backward0").removesuffix("Backward")] = None
 
         node.register_hook(hook)
@@ -190,4 +196,4 @@ def _where_it_ends(probe: Probe, name: str) -> str:
         if node.next_functions:
             watch(node)
     loss.backward()
-    return ", ".join(list(ends)[:3])
+    return list(ends)

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,6 +15,8 @@ from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, rule
 from layerwright.contract.source import Place, place_of_attribute
 from layerwright.contract.trees import is_float
+
+_MOST = 16  # parameters that are looked at one by one
 
 
 @rule(
@@ -76,18 +79,27 @@ def update_ignored(probe: Probe) -> Iterator[Finding]:
     The steps are those of a training: eval, train, update, train, eval. A layer that keeps weights
     and drops them in `train()` passes. So does one that answers by its history without any update.
     """
-    for used, when in ((False, "in training mode"), (True, "in eval mode")):
-        words = _stale(probe, update=True, in_eval=used)
+    names = [
+        name
+        for name, item in probe.layer().named_parameters()
+        if item.requires_grad and is_float(item) and item.numel()
+    ]
+    for in_eval, mode in ((False, "training"), (True, "eval")):
+        words = _stale(probe, names, in_eval=in_eval)
         if not words:
             continue
-        if _stale(probe, update=False, in_eval=used):
+        if _stale(probe, [], in_eval=in_eval):
             probe.skip("its answers depend on earlier calls, without any update too")
-        name, place = _kept(probe)
+        ignored = [name for name in names[:_MOST] if _ignored(probe, name, in_eval=in_eval)]
+        if not ignored:
+            probe.skip(f"an unused layer with its state answers otherwise ({words})")
+        kept, place = _kept(probe)
         yield Finding(
-            where=name or "forward",
-            expected="the answer of an unused layer with the same parameters",
-            found=f"after use and an update in place, {when}: {words}",
-            fix=(f"compute {name} in each call" if name else "compute derived weights in each call")
+            where=kept or ignored[0],
+            expected=f"another answer after an update of {ignored[0]}, as of an unused layer",
+            found=f"in {mode} mode it answers as before the update; with all parameters updated "
+            f"{words}",
+            fix=(f"compute {kept} in each call" if kept else "compute derived weights in each call")
             + ", or drop what is kept in train()",
             file=place.file,
             line=place.line,
@@ -95,8 +107,8 @@ def update_ignored(probe: Probe) -> Iterator[Finding]:
         return
 
 
-def _stale(probe: Probe, *, update: bool, in_eval: bool) -> str | None:
-    """Return how a used layer differs from a fresh one with its state, after an update."""
+def _answers(probe: Probe, names: list[str], *, in_eval: bool) -> tuple[Any, Any]:
+    """Return what a fresh and a used layer with the same state say, after an update of these."""
     layer = probe.layer()
     with torch.no_grad():
         probe.call(layer)
@@ -105,10 +117,9 @@ def _stale(probe: Probe, *, update: bool, in_eval: bool) -> str | None:
     if loss is not None and loss.requires_grad:
         try:
             loss.backward()
-        except RuntimeError as error:
+        except Exception as error:
             raise LayerRaised(error) from error
-    if update:
-        _update(layer, probe.seed)
+    _update(layer, names, probe.seed)
     if in_eval:
         probe.call(layer)
         layer.eval()
@@ -118,19 +129,33 @@ def _stale(probe: Probe, *, update: bool, in_eval: bool) -> str | None:
     except Exception as error:
         raise LayerRaised(error) from error
     with torch.no_grad():
-        expected = probe.call(fresh)
-        actual = probe.call(layer)
-    return difference(expected, actual, tolerance=SAME)
+        return probe.call(fresh), probe.call(layer)
 
 
-def _update(layer: nn.Module, seed: int) -> None:
+def _stale(probe: Probe, names: list[str], *, in_eval: bool) -> str | None:
+    """Return how a used layer differs from a fresh one with its state."""
+    return difference(*_answers(probe, names, in_eval=in_eval), tolerance=SAME)
+
+
+def _ignored(probe: Probe, name: str, *, in_eval: bool) -> bool:
+    """Tell whether an update of one parameter changes what a fresh layer says, and no used one."""
+    fresh_before, used_before = _answers(probe, [], in_eval=in_eval)
+    fresh, used = _answers(probe, [name], in_eval=in_eval)
+    return (
+        difference(fresh_before, fresh, tolerance=SAME) is not None
+        and difference(used_before, used, tolerance=SAME) is None
+    )
+
+
+def _update(layer: nn.Module, names: list[str], seed: int) -> None:
+    """Change parameters in place, as optimizers do."""
     # Not the seed of the constructor: the same numbers would only scale what it drew.
     generator = torch.Generator().manual_seed(seed + 7_919)
     with torch.no_grad():
-        for item in layer.parameters():
-            if item.requires_grad and is_float(item) and item.numel():
-                noise = torch.randn(item.shape, generator=generator).to(item)
-                item.add_(0.2 * (item.abs().mean() + 0.1) * noise)
+        for name in names:
+            item = layer.get_parameter(name)
+            noise = torch.randn(item.shape, generator=generator).to(item)
+            item.add_(0.2 * (item.abs().mean() + 0.1) * noise)
 
 
 def _kept(probe: Probe) -> tuple[str, Place]:

@@ -1,4 +1,4 @@
-"""A residual branch that Python's random leaves out in training."""
+"""A residual branch that Python's random squares in half of the training steps."""
 
 import random
 
@@ -15,9 +15,10 @@ class Broken(nn.Module):
         self.body = nn.Sequential(nn.Linear(dim, dim), nn.Tanh())
 
     def forward(self, x):
+        y = self.body(x)
         if self.training and self.draw() < 0.5:
-            return x + 0 * self.body(x)
-        return x + self.body(x)
+            y = y.square()
+        return x + y
 
     def draw(self):
         return random.random()
