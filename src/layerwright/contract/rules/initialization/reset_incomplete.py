@@ -19,8 +19,8 @@ from layerwright.contract.trees import is_float
     promise="reset_parameters() writes every parameter of its module",
     family="initialization",
     severity="warning",
-    needs=("parameters"),
-    explains=("SER006"),
+    needs=("parameters",),
+    explains=("SER006",),
     since="0.2",
 )
 def reset_incomplete(probe: Probe) -> Iterator[Finding]:
