@@ -86,7 +86,8 @@ def test_the_console_script_is_the_entry_point():
             ["trian"],
             (
                 'error: Unknown command "trian". Did you mean "train"? Available commands: '
-                "train, evaluate, predict, resume, env. See: layerwright --help\n"
+                "check, rule, rules, train, evaluate, predict, resume, env. "
+                "See: layerwright --help\n"
             ),
         ),
         (

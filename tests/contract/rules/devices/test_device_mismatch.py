@@ -231,5 +231,6 @@ def test_what_reads_values_is_skipped_with_the_line():
 def test_an_accelerator_asked_for_by_name_is_found():
     """Without one, forward itself raises, and that is the finding."""
     (finding,) = found(Caller(), torch.randn(3, 4))
-    assert "by name" in finding.found
-    assert finding.file == __file__
+    # A build of torch with CUDA knows the device, one without refuses its name.
+    assert "by name" in finding.found or "on cuda" in finding.found
+    assert finding.rule_id == "DEV001"

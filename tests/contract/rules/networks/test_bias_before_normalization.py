@@ -19,7 +19,9 @@ class Centre(nn.Module):
 
 def found(layer, *inputs):
     """Return the findings of this rule alone."""
-    return check(layer, *inputs, select=["NET004"]).findings
+    report = check(layer, *inputs, select=["NET004"])
+    assert report.counts["error"] == 0, report.results
+    return report.findings
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,9 @@ class Consensus(nn.Module):
 
 def found(layer, x):
     """Return the findings of this rule alone."""
-    return check(layer, x, select=["NET003"]).findings
+    report = check(layer, x, select=["NET003"])
+    assert report.counts["error"] == 0, report.results
+    return report.findings
 
 
 def test_rows_that_begin_inside_of_samples_are_an_error():

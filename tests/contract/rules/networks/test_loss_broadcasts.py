@@ -12,7 +12,9 @@ ROW = torch.tensor([0.3, -1.0, 2.0, 0.7])
 
 def found(layer, loss, target):
     """Return the findings of this rule alone."""
-    return check(layer, X, loss=loss, target=target, select=["NET006"]).findings
+    report = check(layer, X, loss=loss, target=target, select=["NET006"])
+    assert report.counts["error"] == 0, report.results
+    return report.findings
 
 
 @pytest.mark.parametrize("loss", [nn.MSELoss(), nn.L1Loss(), lambda y, t: (y - t).pow(2).mean()])

@@ -20,7 +20,9 @@ class Pair(nn.Module):
 
 def found(layer, loss, target):
     """Return the findings of this rule alone."""
-    return check(layer, X, loss=loss, target=target, select=["NET007"]).findings
+    report = check(layer, X, loss=loss, target=target, select=["NET007"])
+    assert report.counts["error"] == 0, report.results
+    return report.findings
 
 
 @pytest.mark.parametrize(

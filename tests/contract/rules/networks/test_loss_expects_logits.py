@@ -24,7 +24,9 @@ def smoothed(output, target):
 
 def found(layer, loss, target):
     """Return the findings of this rule alone."""
-    return check(layer, X, loss=loss, target=target, select=["NET005"]).findings
+    report = check(layer, X, loss=loss, target=target, select=["NET005"])
+    assert report.counts["error"] == 0, report.results
+    return report.findings
 
 
 @pytest.mark.parametrize(

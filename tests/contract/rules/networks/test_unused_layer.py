@@ -63,7 +63,9 @@ class Looked(nn.Module):
 
 def found(layer, *inputs):
     """Return the findings of this rule alone."""
-    return check(layer, *inputs, select=["NET002"]).findings
+    report = check(layer, *inputs, select=["NET002"])
+    assert report.counts["error"] == 0, report.results
+    return report.findings
 
 
 @pytest.mark.parametrize(

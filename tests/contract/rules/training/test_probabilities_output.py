@@ -20,7 +20,9 @@ class OnlyInEval(nn.Module):
 
 def found(layer, *inputs, **more):
     """Return the findings of this rule alone."""
-    return check(layer, *inputs, select=["TRN004"], **more).findings
+    report = check(layer, *inputs, select=["TRN004"], **more)
+    assert report.counts["error"] == 0, report.results
+    return report.findings
 
 
 @pytest.mark.parametrize(

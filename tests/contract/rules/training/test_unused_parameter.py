@@ -108,7 +108,9 @@ class Encoder(nn.Module):
 
 def found(layer, *inputs):
     """Return the findings of this rule alone."""
-    return check(layer, *inputs, select=["TRN001"]).findings
+    report = check(layer, *inputs, select=["TRN001"])
+    assert report.counts["error"] == 0, report.results
+    return report.findings
 
 
 def test_a_parameter_that_no_method_reads_is_an_error():

@@ -49,7 +49,9 @@ class Counting(nn.Module):
 
 def found(layer, *inputs):
     """Return the findings of this rule alone."""
-    return check(layer, *inputs, select=["TRN005"]).findings
+    report = check(layer, *inputs, select=["TRN005"])
+    assert report.counts["error"] == 0, report.results
+    return report.findings
 
 
 @pytest.mark.parametrize("nested", [False, True])

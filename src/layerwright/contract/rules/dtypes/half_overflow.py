@@ -34,21 +34,25 @@ def half_overflow(probe: Probe) -> Iterator[Finding]:
     ## Bad
     ```python
     class Masked(nn.Module):
-        def forward(self, scores, mask):
-            return scores.masked_fill(~mask, -1e9).softmax(-1)
+        def forward(self, scores, mask, values):
+            return scores.masked_fill(~mask, -1e9).softmax(-1) @ values
 
 
-    case = Case(Masked, inputs=(torch.randn(3, 5), torch.ones(3, 5).tril(2).bool()))
+    case = Case(
+        Masked, inputs=(torch.randn(3, 5), torch.ones(3, 5).tril(2).bool(), torch.randn(5, 2))
+    )
     ```
 
     ## Good
     ```python
     class Masked(nn.Module):
-        def forward(self, scores, mask):
-            return scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(-1)
+        def forward(self, scores, mask, values):
+            return scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(-1) @ values
 
 
-    case = Case(Masked, inputs=(torch.randn(3, 5), torch.ones(3, 5).tril(2).bool()))
+    case = Case(
+        Masked, inputs=(torch.randn(3, 5), torch.ones(3, 5).tril(2).bool(), torch.randn(5, 2))
+    )
     ```
 
     ## How to fix

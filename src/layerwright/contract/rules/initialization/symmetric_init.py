@@ -10,6 +10,7 @@ from layerwright.contract.rule import rule
 from layerwright.contract.source import place_of_attribute
 
 _SAME = 1e-5  # of the largest value: gradients of equal units differ by roundings only
+_SAME_GRADIENT = 1e-4  # sums in another order; gradients of different units are far apart
 
 
 @rule(
@@ -106,9 +107,9 @@ def _units(tensor: Tensor, dim: int) -> Tensor:
     return tensor.movedim(dim, 0).flatten(1)
 
 
-def _equal_rows(rows: Tensor) -> bool:
+def _equal_rows(rows: Tensor, tolerance: float = _SAME) -> bool:
     scale = rows.abs().max()
-    return bool(((rows - rows[:1]).abs() <= scale * _SAME).all())
+    return bool(((rows - rows[:1]).abs() <= scale * tolerance).all())
 
 
 def _has_twins(weight: Tensor) -> bool:
@@ -127,7 +128,7 @@ def _stuck(
             continue
         grads = [found.get(name) for found in gradients]
         if all(
-            grad is not None and bool(grad.any()) and _equal_rows(_units(grad, dim))
+            grad is not None and bool(grad.any()) and _equal_rows(_units(grad, dim), _SAME_GRADIENT)
             for grad in grads
         ):
             return weight.shape[dim]

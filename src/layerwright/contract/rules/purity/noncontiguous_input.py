@@ -139,7 +139,7 @@ def _gaps(tensor: Tensor) -> Tensor | None:
     """Leave a gap of another value behind each element."""
     if tensor.dim() < 1 or tensor.numel() < 2:
         return None
-    return torch.stack([tensor, tensor.flip(-1)], -1)[..., 0]
+    return torch.stack([tensor, tensor], -1)[..., 0]
 
 
 def _channels_last(tensor: Tensor) -> Tensor | None:

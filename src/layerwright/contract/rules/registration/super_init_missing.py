@@ -17,7 +17,7 @@ from layerwright.contract.unprepared import unprepared
     promise="a constructor calls super().__init__() before it assigns parts",
     family="registration",
     needs=("unbuilt",),
-    explains=("NET001", "MOD008", "REG001", "REG007", "SER001", "SER002", "REG008"),
+    explains=("REG013", "NET001", "MOD008", "REG001", "REG007", "SER001", "SER002", "REG008"),
     since="0.2",
 )
 def super_init_missing(probe: Probe) -> Iterator[Finding]:

@@ -17,14 +17,11 @@ from layerwright.contract.usage import place_of_part
 
 _TRIES = 5
 
-# Behind these a gradient is zero when a value is: an empty state, an expert that is not chosen, a
-# unit that larger inputs would open. Other operators have no slope anywhere.
-_BY_VALUE = (
-    "Mm", "Addmm", "Bmm", "Baddbmm", "Mul", "Mv", "Addmv", "Dot", "Linear", "Convolution",
-    "SlowConv", "Mkldnn", "Div", "Prod", "ScaledDot", "Where", "MaskedFill", "IndexPut", "Zero",
-    "Relu", "Threshold", "Clamp", "Hard", "LeakyRelu", "Elu", "Gelu", "Silu", "Mish", "Sigmoid",
-    "Tanh", "Exp", "Max", "Min", "Amax", "Amin", "Pow", "Softplus", "LogSigmoid", "AdaptiveMax",
-    "Index", "Select", "Slice", "Gather",
+# Operators without a slope: the first row anywhere, the second where they run over one value.
+# Behind all others a gradient is zero because a value is, and may come with larger inputs.
+_FLAT = (
+    "Round", "Floor", "Ceil", "Trunc", "Sign", "Sgn", "Heaviside", "Bernoulli",
+    "Softmax", "LogSoftmax", "NativeLayerNorm", "NativeGroupNorm", "NativeBatchNorm",
 )  # fmt: skip
 
 
@@ -80,9 +77,9 @@ def dead_parameter(probe: Probe) -> Iterator[Finding]:
 
     ## Limits
     A parameter that is zero or dead at its start and lives with other values is for INI006, one
-    without any gradient for TRN001. Where the gradient ends in a product with zeros, or in a unit
-    that larger inputs may open, the rule is skipped: a first state of zeros, a high threshold, or
-    `0 * parameter.sum()` for DistributedDataParallel.
+    without any gradient for TRN001. Only operators without slope are blamed. Where the gradient
+    ends in a product with zeros, or in a unit that larger inputs may open, the rule is skipped: a
+    first state of zeros, a high threshold, `0 * parameter.sum()` for DistributedDataParallel.
     """
     gradients = probe.gradients.parameters
     dead = {name for name, grad in gradients.items() if grad is not None and not bool(grad.any())}
@@ -100,11 +97,12 @@ def dead_parameter(probe: Probe) -> Iterator[Finding]:
     layer = probe.layer()
     ends = {name: _where_it_ends(probe, name) for name in sorted(dead)}
     faults = {
-        name: [end for end in all_ends if not end.startswith(_BY_VALUE)]
-        for name, all_ends in ends.items()
+        name: [end for end in all_ends if end.startswith(_FLAT)] for name, all_ends in ends.items()
     }
     if not any(faults.values()):
-        probe.skip(f"{min(dead)} gets a zero gradient because it meets zeros, not by an operator")
+        probe.skip(
+            f"{min(dead)} gets a zero gradient, and no operator without a slope stands in its way"
+        )
     for name, operators in faults.items():
         if not operators:
             continue

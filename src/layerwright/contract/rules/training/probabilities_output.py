@@ -14,7 +14,7 @@ from layerwright.contract.rule import rule
     promise="a network returns scores, and the loss or the user turns them into probabilities",
     family="training",
     severity="note",
-    needs=("forward", "train_forward", "float_outputs"),
+    needs=("forward", "train_forward", "parameters", "float_outputs"),
     since="0.2",
 )
 def probabilities_output(probe: Probe) -> Iterator[Finding]:
@@ -58,7 +58,8 @@ def probabilities_output(probe: Probe) -> Iterator[Finding]:
     shown. Or keep `log_softmax` and train with `nn.NLLLoss`.
 
     ## Limits
-    Only layers with one output tensor. Skipped when a loss is given: NET005 judges both together.
+    Only layers with trained parameters and one output tensor: a softmax alone is no network.
+    Skipped when a loss is given: NET005 judges both together.
 
     ## References
     - https://github.com/Lightning-Universe/lightning-bolts/issues/654
