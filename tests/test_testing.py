@@ -136,10 +136,13 @@ def test_the_plugin_imports_nothing_heavy(tmp_path):
         "    assert 'layerwright.pytest_plugin' in sys.modules\n"
     )
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest",
-         "test_light.py"],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_light.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert "1 passed" in done.stdout, done.stdout
 
 

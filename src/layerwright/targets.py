@@ -228,7 +228,8 @@ class FileLoader(SourceFileLoader):
     """Compiles from source each time: no __pycache__ in a user's folder, no stale code."""
 
     def path_stats(self, path: str) -> Mapping[str, Any]:
-        raise OSError(path)  # what importlib takes as "no cached code to read or write"
+        """Say that there is no compiled code to read or write."""
+        raise OSError(path)
 
 
 @contextmanager

@@ -220,3 +220,14 @@ def test_one_rule_cannot_disturb_another():
 
     alone = found([make("BBB001", witness)])
     assert found([make("AAA001", vandal), make("BBB001", witness)]) == alone
+
+
+def test_what_a_rule_found_before_it_skips_is_kept():
+    """A rule that can judge a part of a layer has judged it."""
+
+    def judge(probe):
+        yield Finding(where="here", expected="one", found="two", fix="write one")
+        raise Skip("the rest is too large")
+
+    result = run([make("AAA001", judge)])["AAA001"]
+    assert (result.outcome, len(result.findings)) == ("failed", 1)

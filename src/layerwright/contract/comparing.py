@@ -78,12 +78,21 @@ def _words(expected: Tensor, actual: Tensor, wrong: Tensor) -> str:
         else (actual - expected).abs()
     )
     gap = gap.nan_to_num(nan=float("inf"), posinf=float("inf")).where(wrong, -1.0)
-    place = [int(part) for part in torch.unravel_index(gap.argmax(), gap.shape)]
+    place = _index(int(gap.argmax()), gap.shape)
     at = f" at {place}" if place else ""
     return (
         f"{int(wrong.sum())} of {wrong.numel()} values differ, the most{at}: "
         f"{number(actual[tuple(place)])} instead of {number(expected[tuple(place)])}"
     )
+
+
+def _index(flat: int, shape: torch.Size) -> list[int]:
+    """Return the index of a flat position (torch.unravel_index would import sympy)."""
+    place: list[int] = []
+    for size in reversed(shape):
+        flat, rest = divmod(flat, size)
+        place.insert(0, rest)
+    return place
 
 
 def number(value: Any) -> str:

@@ -73,7 +73,7 @@ def backward(layer: nn.Module, inputs: Inputs, output: Any, seed: int = 0) -> Gr
     for leaf in leaves:
         leaf.grad = None
     # Not torch.autograd.grad: a reentrant checkpoint refuses it.
-    loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+    loss.backward(retain_graph=True)
     found = [leaf.grad for leaf in leaves]
     for leaf in leaves:
         leaf.grad = None

@@ -73,7 +73,7 @@ def run_rules(
 
 def _judge(rule: Rule, probe: Probe, judged: Mapping[str, _Judgement]) -> _Judgement:
     start = time.perf_counter()
-    findings: tuple[Finding, ...] = ()
+    found: list[Finding] = []
     skipped = crashed = ""
     for other in rule.requires:
         if other in judged and judged[other].findings:
@@ -91,12 +91,14 @@ def _judge(rule: Rule, probe: Probe, judged: Mapping[str, _Judgement]) -> _Judge
                 reason = next(filter(None, (unmet(probe, need) for need in rule.needs)), None)
                 if reason is not None:
                     raise Skip(reason)  # noqa: TRY301 - one way out for all reasons
-                findings = tuple(rule(probe))
+                for finding in rule(probe):
+                    found.append(finding)  # noqa: PERF402 - kept if the rule ends in a skip
             except Skip as skip:
-                skipped = str(skip)
+                skipped = "" if found else str(skip)
             except Exception as error:  # noqa: BLE001 - our bug, said so, and no rule's excuse
                 last = traceback.extract_tb(error.__traceback__)[-1]
                 crashed = f"{type(error).__name__}: {error} ({last.filename}:{last.lineno})"
+    findings = () if crashed else tuple(found)
     return _Judgement(rule, findings, skipped, crashed, time.perf_counter() - start)
 
 

@@ -19,7 +19,7 @@ from layerwright.contract.trees import is_float
     promise="a view splits and merges dimensions, and never cuts positions apart",
     family="batch",
     needs=("forward", "deterministic", "batch"),
-    since="0.2",
+    since="0.1",
 )
 def axis_scrambled(probe: Probe) -> Iterator[Finding]:
     """Follows each position of a sample through the forward pass, and finds a view that cuts it.

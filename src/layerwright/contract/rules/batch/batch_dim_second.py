@@ -19,7 +19,7 @@ from layerwright.contract.rule import rule
     severity="note",
     needs=("forward", "deterministic", "batch"),
     excused_by=("mixes_batch",),
-    since="0.2",
+    since="0.1",
 )
 def batch_dim_second(probe: Probe) -> Iterator[Finding]:
     """Says so when rows of the first dimension meet and those of the second do not.

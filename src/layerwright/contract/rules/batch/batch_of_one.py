@@ -16,7 +16,7 @@ from layerwright.contract.rule import rule
     promise="a sample alone gets the answer that it gets among others",
     family="batch",
     needs=("forward", "deterministic", "batch"),
-    since="0.2",
+    since="0.1",
 )
 def batch_of_one(probe: Probe) -> Iterator[Finding]:
     """Calls the layer with one sample, in eval mode, and compares the answer with that in a batch.

@@ -23,7 +23,7 @@ from layerwright.contract.trees import Inputs, is_float, named_tensors
     needs=("forward", "deterministic"),
     excused_by=("stateful", "mixes_batch"),
     explains=("BAT004",),
-    since="0.2",
+    since="0.1",
 )
 def batch_size_baked_in(probe: Probe) -> Iterator[Finding]:
     """Calls the layer with other numbers of samples, at once and after a call with another number.

@@ -18,7 +18,7 @@ from layerwright.contract.rule import rule
     tier="full",
     needs=("forward", "batch"),
     excused_by=("mixes_batch",),
-    since="0.2",
+    since="0.1",
 )
 def empty_batch(probe: Probe) -> Iterator[Finding]:
     """Calls the layer with no sample at all, in eval mode.

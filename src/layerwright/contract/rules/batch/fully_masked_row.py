@@ -19,7 +19,7 @@ from layerwright.contract.trees import is_float, named_tensors
     family="batch",
     severity="warning",
     needs=("forward", "deterministic"),
-    since="0.2",
+    since="0.1",
 )
 def fully_masked_row(probe: Probe) -> Iterator[Finding]:
     """Masks all positions of the first sample, and looks for NaN in the answers.

@@ -19,7 +19,7 @@ from layerwright.contract.trees import is_float
     family="batch",
     needs=("forward", "deterministic"),
     excused_by=("stateful",),
-    since="0.2",
+    since="0.1",
 )
 def length_baked_in(probe: Probe) -> Iterator[Finding]:
     """Calls the layer with one length and then with another, and compares with a fresh copy.

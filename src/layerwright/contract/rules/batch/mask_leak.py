@@ -20,7 +20,7 @@ _HIDDEN = -1e4  # scores below are as good as minus infinity
     promise="positions that a mask hides from the softmax do not influence the others",
     family="batch",
     needs=("forward", "deterministic"),
-    since="0.2",
+    since="0.1",
 )
 def mask_leak(probe: Probe) -> Iterator[Finding]:
     """Changes an input where its mask has one value, then the other, and compares other answers.

@@ -24,7 +24,7 @@ class _Reach(NamedTuple):
     promise="outputs of a causal layer depend on no later position",
     family="batch",
     needs=("forward", "deterministic"),
-    since="0.2",
+    since="0.1",
 )
 def not_causal(probe: Probe) -> Iterator[Finding]:
     """Changes one position after the other and notes which outputs move.

@@ -34,7 +34,7 @@ _UNDEFINED = "; a sample alone gives NaN"
     family="batch",
     needs=("forward", "deterministic"),
     excused_by=("mixes_batch",),
-    since="0.2",
+    since="0.1",
 )
 def samples_mixed(probe: Probe) -> Iterator[Finding]:
     """Follows each sample through the operators of a forward pass, and judges where two first meet.

@@ -25,7 +25,7 @@ SEEDS = 16
     promise="activation checkpointing changes no gradient",
     family="compilation",
     needs=("forward", "deterministic", "backward"),
-    since="0.2",
+    since="0.1",
 )
 def checkpoint_differs(probe: Probe) -> Iterator[Finding]:
     """Compares gradients with and without `torch.utils.checkpoint`, in training mode.

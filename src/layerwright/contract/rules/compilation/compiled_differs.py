@@ -23,7 +23,7 @@ from layerwright.contract.rule import LayerRaised, rule
     tier="full",
     needs=("forward", "deterministic"),
     explains=("CMP003",),
-    since="0.2",
+    since="0.1",
 )
 def compiled_differs(probe: Probe) -> Iterator[Finding]:
     """Compares outputs, gradients and buffers with those of the compiled layer, on two inputs.

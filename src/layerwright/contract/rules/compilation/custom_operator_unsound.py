@@ -33,7 +33,7 @@ MOST_VALUES = 1_000_000
     family="compilation",
     tier="full",
     explains=("CMP001", "CMP002", "CMP003", "CMP004", "CMP005"),
-    since="0.2",
+    since="0.1",
 )
 def custom_operator_unsound(probe: Probe) -> Iterator[Finding]:
     """Puts every custom operator of a forward pass through `torch.library.opcheck`.

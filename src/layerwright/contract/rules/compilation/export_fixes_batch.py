@@ -19,7 +19,7 @@ from layerwright.contract.torch_compat.export import exported
     requires=("CMP003",),
     explains=("CMP005",),
     excused_by=("data_dependent_shape",),
-    since="0.2",
+    since="0.1",
 )
 def export_fixes_batch(probe: Probe) -> Iterator[Finding]:
     """Exports a copy of the layer with a dynamic batch, and says which line fixes its size.

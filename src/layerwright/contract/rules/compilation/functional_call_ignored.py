@@ -21,7 +21,7 @@ from layerwright.contract.trees import is_float
     family="compilation",
     severity="warning",
     needs=("forward", "deterministic"),
-    since="0.2",
+    since="0.1",
 )
 def functional_call_ignored(probe: Probe) -> Iterator[Finding]:
     """Fills the layer's own parameters with NaN, and calls it with the true ones beside it.

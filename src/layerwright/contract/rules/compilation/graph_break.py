@@ -17,7 +17,7 @@ from layerwright.contract.rule import rule
     tier="full",
     explains=("CMP003",),
     excused_by=("data_dependent_shape",),
-    since="0.2",
+    since="0.1",
 )
 def graph_break(probe: Probe) -> Iterator[Finding]:
     """Compiles a copy of the layer as a whole graph, in both modes, and says where that ends.

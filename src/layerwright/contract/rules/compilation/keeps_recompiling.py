@@ -31,7 +31,7 @@ ALLOWED = 3
     severity="warning",
     tier="full",
     excused_by=("data_dependent_shape",),
-    since="0.2",
+    since="0.1",
 )
 def keeps_recompiling(probe: Probe) -> Iterator[Finding]:
     """Counts compilations over five equal calls, and over five sizes of the batch.

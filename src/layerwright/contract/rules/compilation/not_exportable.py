@@ -25,7 +25,7 @@ from layerwright.contract.torch_compat.export import exported
     tier="full",
     explains=("CMP004",),
     excused_by=("data_dependent_shape",),
-    since="0.2",
+    since="0.1",
 )
 def not_exportable(probe: Probe) -> Iterator[Finding]:
     """Exports a copy of the layer, and calls what was exported with other inputs.

@@ -23,7 +23,7 @@ _NO_ACCELERATOR = (
     family="devices",
     needs=(),
     explains=("NET001", "DTY001", "DTY002", "DTY005"),
-    since="0.2",
+    since="0.1",
 )
 def device_mismatch(probe: Probe) -> Iterator[Finding]:
     """Moves the layer and its inputs to a device that holds no data, and calls it, in both modes.

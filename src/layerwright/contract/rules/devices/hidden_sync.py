@@ -15,7 +15,7 @@ from layerwright.contract.torch_compat.fake import elsewhere
     family="devices",
     severity="note",
     excused_by=("data_dependent_shape",),
-    since="0.2",
+    since="0.1",
 )
 def hidden_sync(probe: Probe) -> Iterator[Finding]:
     """Finds the first line of forward that asks for the values of a tensor on the device.

@@ -16,7 +16,7 @@ from layerwright.contract.rule import LayerRaised, rule
     family="devices",
     severity="note",
     needs=("constructor",),
-    since="0.2",
+    since="0.1",
 )
 def meta_construction(probe: Probe) -> Iterator[Finding]:
     """Builds the layer under `torch.device("meta")`, as loaders of large models do.

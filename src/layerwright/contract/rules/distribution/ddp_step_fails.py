@@ -30,7 +30,7 @@ TRIES = 32
     tier="full",
     needs=("forward", "backward", "parameters"),
     excused_by=("data_dependent_shape",),
-    since="0.2",
+    since="0.1",
 )
 def ddp_step_fails(probe: Probe) -> Iterator[Finding]:
     """Makes two training steps under DistributedDataParallel, in a group of this process alone.

@@ -18,7 +18,7 @@ from layerwright.contract.rule import rule
     severity="warning",
     needs=("backward", "float32"),
     requires=("DTY001",),
-    since="0.2",
+    since="0.1",
 )
 def autocast_fails(probe: Probe) -> Iterator[Finding]:
     """Runs a training pass, forward and backward, under autocast to bfloat16.

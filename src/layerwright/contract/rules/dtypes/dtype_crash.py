@@ -19,7 +19,7 @@ from layerwright.contract.trees import dtype_name
     severity="warning",
     needs=("forward", "float32"),
     explains=("DTY002", "DTY003", "DTY005"),
-    since="0.2",
+    since="0.1",
 )
 def dtype_crash(probe: Probe) -> Iterator[Finding]:
     """Casts the layer and its inputs to float64, then to bfloat16, and calls it.

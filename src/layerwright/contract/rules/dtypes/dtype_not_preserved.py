@@ -33,7 +33,7 @@ _VIEWS = (
     severity="warning",
     needs=("forward", "float32", "float_inputs", "float_outputs"),
     requires=("DTY001",),
-    since="0.2",
+    since="0.1",
 )
 def dtype_not_preserved(probe: Probe) -> Iterator[Finding]:
     """Casts the layer and its inputs to float64 and to bfloat16, and looks at the output's dtype.

@@ -20,7 +20,7 @@ from layerwright.contract.rule import rule
     needs=("forward", "float_inputs", "float_outputs"),
     requires=("DTY001", "DTY003"),
     explains=("NUM001", "NUM005"),
-    since="0.2",
+    since="0.1",
 )
 def eps_vanishes(probe: Probe) -> Iterator[Finding]:
     """Feeds zeros and constants, where they lie in the domain, in float32 and in float16.

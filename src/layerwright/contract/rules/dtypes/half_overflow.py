@@ -22,7 +22,7 @@ from layerwright.contract.trees import named_tensors
     needs=("forward", "float32", "float_outputs"),
     requires=("DTY001",),
     explains=("DTY004",),
-    since="0.2",
+    since="0.1",
 )
 def half_overflow(probe: Probe) -> Iterator[Finding]:
     """Casts the layer and its inputs to float16 and looks for numbers above its largest, 65504.

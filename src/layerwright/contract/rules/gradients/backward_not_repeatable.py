@@ -19,7 +19,7 @@ from layerwright.contract.torch_compat.functions import is_function_node
     promise="a second backward pass through a retained graph gives what the first one gave",
     family="gradients",
     needs=(),
-    since="0.2",
+    since="0.1",
 )
 def backward_not_repeatable(probe: Probe) -> Iterator[Finding]:
     """Runs each custom backward formula twice with `retain_graph=True` and one seed.

@@ -17,7 +17,7 @@ from layerwright.contract.trees import Inputs, is_float
     family="gradients",
     needs=("forward", "deterministic"),
     explains=("GRD002", "TRN006", "CMP008"),
-    since="0.2",
+    since="0.1",
 )
 def calls_share_saved_tensors(probe: Probe) -> Iterator[Finding]:
     """Calls a layer twice, runs backward of the first call, and compares with a call alone.

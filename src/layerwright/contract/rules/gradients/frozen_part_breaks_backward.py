@@ -20,7 +20,7 @@ from layerwright.contract.source import Place
     promise="freezing one part leaves the gradients of the others as they are",
     family="gradients",
     needs=("train_forward",),
-    since="0.2",
+    since="0.1",
 )
 def frozen_part_breaks_backward(probe: Probe) -> Iterator[Finding]:
     """Takes inputs, parameters and single arguments of Functions out of the graph.

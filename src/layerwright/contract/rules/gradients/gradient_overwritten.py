@@ -18,7 +18,7 @@ from layerwright.contract.rule import rule
     family="gradients",
     needs=(),
     explains=("GRD002", "GRD003", "GRD005", "GRD012"),
-    since="0.2",
+    since="0.1",
 )
 def gradient_overwritten(probe: Probe) -> Iterator[Finding]:
     """Compares gradients and arguments before and after each custom backward formula.

@@ -16,7 +16,7 @@ from layerwright.contract.rule import rule
     family="gradients",
     needs=(),
     explains=("PUR001",),
-    since="0.2",
+    since="0.1",
 )
 def inplace_without_mark_dirty(probe: Probe) -> Iterator[Finding]:
     """Compares the arguments of each Function before and after forward with what it marked.

@@ -20,7 +20,7 @@ _MOST = 4  # inputs that are looked at closely
     needs=("train_forward", "float_inputs", "deterministic", "float_outputs"),
     explains=("NUM003",),
     excused_by=("stops_gradient",),
-    since="0.2",
+    since="0.1",
 )
 def input_cut(probe: Probe) -> Iterator[Finding]:
     """Compares gradient and measured slope of each input that leaves the graph by accident.

@@ -1,17 +1,17 @@
 """GRD008 parameter-cut."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
 import torch
+from torch import Tensor
 
 from layerwright.contract.comparing import number
 from layerwright.contract.finding import Finding
 from layerwright.contract.gradient_cuts import Path, all_cuts, path_of
 from layerwright.contract.gradient_passes import widest
-from layerwright.contract.gradients import Gradients
 from layerwright.contract.graph_exits import REMEDIES, words_of
-from layerwright.contract.probe import Attempt, Probe
+from layerwright.contract.probe import Probe
 from layerwright.contract.rule import Skip, rule
 from layerwright.contract.source import Place, place_of_attribute
 
@@ -24,9 +24,9 @@ _MOST = 8  # parameters that are looked at closely
     promise="a trained parameter that changes the output gets a gradient",
     family="gradients",
     needs=("train_forward", "parameters", "deterministic", "float_outputs"),
-    explains=("TRN001", "TRN002", "TRN003", "DST001", "INI006"),
+    explains=("TRN001", "TRN002", "DST001", "INI006"),
     excused_by=("stops_gradient",),
-    since="0.2",
+    since="0.1",
 )
 def parameter_cut(probe: Probe) -> Iterator[Finding]:
     """Moves each parameter that gets no gradient a little, and looks whether the output follows.
@@ -76,14 +76,7 @@ def parameter_cut(probe: Probe) -> Iterator[Finding]:
     give a warning, for a parameter that is frozen says so with `requires_grad_(False)`. When an
     accident loses a part of the gradient this is a warning too.
     """
-    try:
-        attempt = probe.attempt(lambda: probe.gradients)
-    except Skip:  # nothing is in the graph
-        attempt = Attempt(Gradients({}, {}))
-    if attempt.raised:  # a reentrant checkpoint, or a target that bears no gradient
-        found = widest(probe, training=True)[2].parameters
-    else:
-        found = attempt.output.parameters
+    found = _gradients(probe)
     names = [
         name
         for name, item in probe.layer().named_parameters()
@@ -113,6 +106,17 @@ def parameter_cut(probe: Probe) -> Iterator[Finding]:
             reasons.append(f"{name} gets no gradient, and no cut was seen")
     if reasons:
         probe.skip(reasons[0])
+
+
+def _gradients(probe: Probe) -> Mapping[str, Tensor | None]:
+    """Return the gradients of the parameters; empty if nothing is in the graph."""
+    try:
+        attempt = probe.attempt(lambda: probe.gradients)
+    except Skip:
+        return {}
+    if attempt.raised:  # a target that bears no gradient
+        return widest(probe, training=True)[2].parameters
+    return dict(attempt.output.parameters)
 
 
 def _left_out(name: str, path: Path) -> Finding:

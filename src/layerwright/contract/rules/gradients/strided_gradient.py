@@ -18,7 +18,7 @@ from layerwright.contract.rule import LayerRaised, Skip, rule
     promise="backward gives the same gradients whatever the strides of what it receives",
     family="gradients",
     needs=(),
-    since="0.2",
+    since="0.1",
 )
 def strided_gradient(probe: Probe) -> Iterator[Finding]:
     """Sends the same gradient back in contiguous, strided, transposed and broadcast memory.

@@ -22,7 +22,7 @@ from layerwright.contract.trees import Named, named_tensors
     family="gradients",
     needs=(),
     explains=("PRF001",),
-    since="0.2",
+    since="0.1",
 )
 def tensor_on_ctx(probe: Probe) -> Iterator[Finding]:
     """Looks for arguments and outputs of a Function among the attributes of its ctx.

@@ -18,7 +18,7 @@ from layerwright.contract.rule import LayerRaised, rule
     promise="backward works when the loss uses some of the outputs only",
     family="gradients",
     needs=(),
-    since="0.2",
+    since="0.1",
 )
 def unused_output_breaks_backward(probe: Probe) -> Iterator[Finding]:
     """Sends gradients into each single output of a Function that has several.

@@ -22,7 +22,7 @@ from layerwright.contract.rule import rule
     severity="warning",
     needs=(),
     excused_by=("surrogate_gradient",),
-    since="0.2",
+    since="0.1",
 )
 def wrong_double_backward(probe: Probe) -> Iterator[Finding]:
     """Differentiates each right backward formula once more, and compares with differences.

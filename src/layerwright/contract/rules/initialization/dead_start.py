@@ -22,8 +22,8 @@ _STEPS = 4
     family="initialization",
     severity="warning",
     needs=("train_forward", "backward", "parameters"),
-    explains=("TRN002", "TRN003", "INI003"),
-    since="0.2",
+    explains=("TRN002", "INI003"),
+    since="0.1",
 )
 def dead_start(probe: Probe) -> Iterator[Finding]:
     """Looks for parameters whose gradient stays zero in training and comes with other values.

@@ -20,7 +20,7 @@ _LOW, _HIGH = 0.005, 200.0  # twice, and the signal is 1/40000 of what it was
     severity="note",
     needs=("forward", "float_inputs", "float_outputs", "parameters"),
     explains=("NUM002",),
-    since="0.2",
+    since="0.1",
 )
 def init_gain(probe: Probe) -> Iterator[Finding]:
     """Feeds values of standard deviation one and compares the standard deviation of the output.

@@ -21,7 +21,7 @@ from layerwright.contract.trees import is_float
     severity="warning",
     needs=("parameters",),
     explains=("SER006",),
-    since="0.2",
+    since="0.1",
 )
 def reset_incomplete(probe: Probe) -> Iterator[Finding]:
     """Fills the parameters of each part with NaN, calls its `reset_parameters`, looks for NaN.

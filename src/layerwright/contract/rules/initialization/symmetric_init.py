@@ -20,8 +20,7 @@ _SAME_GRADIENT = 1e-4  # sums in another order; gradients of different units are
     family="initialization",
     severity="warning",
     needs=("train_forward", "backward", "parameters"),
-    explains=("TRN003",),
-    since="0.2",
+    since="0.1",
 )
 def symmetric_init(probe: Probe) -> Iterator[Finding]:
     """Looks for units with equal weights, equal gradients, and so equal weights ever after.

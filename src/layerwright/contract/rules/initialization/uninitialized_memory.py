@@ -24,9 +24,9 @@ from layerwright.contract.trees import is_float, named_tensors
     explains=(
         "INI002", "INI003", "INI004", "INI005", "INI006", "PUR004", "PUR005", "PUR011", "SER004",
         "NUM001", "NUM002", "NUM003", "NUM004", "NUM005", "DTY002", "DTY003", "DTY004", "DTY005",
-        "TRN003", "MOD002", "GRD001", "GRD002", "CMP002", "BAT001",
+        "MOD002", "GRD001", "GRD002", "CMP002", "BAT001",
     ),
-    since="0.2",
+    since="0.1",
 )  # fmt: skip
 def uninitialized_memory(probe: Probe) -> Iterator[Finding]:
     """Builds and calls the layer while torch fills new memory with NaN, and looks for NaN.

@@ -24,7 +24,7 @@ from layerwright.contract.source import place_of_attribute
     severity="warning",
     needs=("constructor",),
     explains=("PUR011", "SER004"),
-    since="0.2",
+    since="0.1",
 )
 def unseeded_init(probe: Probe) -> Iterator[Finding]:
     """Builds the layer twice under one seed of torch, and compares the values.

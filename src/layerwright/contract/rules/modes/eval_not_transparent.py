@@ -21,7 +21,7 @@ from layerwright.contract.source import Place, place_of_class
     needs=("forward", "train_forward", "deterministic"),
     excused_by=("stateful",),
     explains=("MOD005", "MOD006", "GRD008", "TRN001", "TRN006"),
-    since="0.2",
+    since="0.1",
 )
 def eval_not_transparent(probe: Probe) -> Iterator[Finding]:
     """Compares a training pass with one that comes after `eval()`, a call and `train()`.

@@ -25,7 +25,7 @@ from layerwright.contract.source import Place, is_users, place_of_class, place_o
         "MOD002", "MOD003", "MOD004", "MOD007", "PUR004", "PUR005", "SER004", "BAT001", "BAT002",
         "BAT003", "NET001", "CMP002", "CMP003", "CMP008", "NUM004",
     ),
-    since="0.2",
+    since="0.1",
 )  # fmt: skip
 def flag_not_propagated(probe: Probe) -> Iterator[Finding]:
     """Calls `eval()` and `train()`; looks at the flag of every submodule and at what they return.

@@ -21,7 +21,7 @@ from layerwright.contract.source import place_of_attribute
     family="modes",
     needs=("backward", "deterministic"),
     excused_by=("stateful",),
-    since="0.2",
+    since="0.1",
 )
 def inference_poisons_training(probe: Probe) -> Iterator[Finding]:
     """Trains one step after a call under `no_grad`, and after one under `inference_mode`.

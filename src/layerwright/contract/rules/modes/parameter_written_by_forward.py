@@ -25,7 +25,7 @@ from layerwright.contract.rule import rule
         "PUR004", "PUR005", "PUR010", "MOD002", "MOD003", "MOD005", "MOD006", "GRD001", "GRD002",
         "GRD005", "GRD012", "CMP002", "CMP003", "CMP008", "BAT001", "TRN006", "SER004",
     ),
-    since="0.2",
+    since="0.1",
 )  # fmt: skip
 def parameter_written_by_forward(probe: Probe) -> Iterator[Finding]:
     """Calls the layer three times with the same inputs and compares its parameters.

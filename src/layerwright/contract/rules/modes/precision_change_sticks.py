@@ -21,7 +21,7 @@ from layerwright.contract.source import Place, place_of_attribute
     family="modes",
     needs=("forward", "deterministic", "float32"),
     excused_by=("stateful",),
-    since="0.2",
+    since="0.1",
 )
 def precision_change_sticks(probe: Probe) -> Iterator[Finding]:
     """Calls the layer under autocast, in bfloat16 and in float64, then in float32 again.

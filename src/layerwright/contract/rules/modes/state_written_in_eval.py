@@ -20,7 +20,7 @@ from layerwright.contract.trees import Inputs
     needs=("forward", "deterministic"),
     excused_by=("stateful",),
     explains=("PUR004", "PUR010", "BAT001", "BAT002", "BAT003", "CMP002", "CMP008", "MOD006"),
-    since="0.2",
+    since="0.1",
 )
 def state_written_in_eval(probe: Probe) -> Iterator[Finding]:
     """Calls the layer in eval mode with different inputs and looks at what it remembers of them.

@@ -24,7 +24,7 @@ from layerwright.contract.trees import Inputs, map_tensors, named_tensors
     family="modes",
     needs=("forward", "train_forward", "deterministic"),
     explains=("BAT001", "BAT002", "BAT003", "CMP004", "NUM005"),
-    since="0.2",
+    since="0.1",
 )
 def statistics_never_used(probe: Probe) -> Iterator[Finding]:
     """Changes the buffers that training updates and looks whether anything depends on them.

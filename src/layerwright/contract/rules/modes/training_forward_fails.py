@@ -16,7 +16,7 @@ from layerwright.contract.rule import LayerRaised, rule
     "training-forward-fails",
     promise="forward works in training mode on the inputs that it takes in eval mode",
     family="modes",
-    since="0.2",
+    since="0.1",
 )
 def training_forward_fails(probe: Probe) -> Iterator[Finding]:
     """Calls the layer in training mode with inputs that work in eval mode.

@@ -24,7 +24,7 @@ _DISTRIBUTIONS = nn.Softmax | nn.Softmax2d | nn.LogSoftmax | nn.Softmin
     family="networks",
     severity="note",
     needs=("train_forward", "parameters", "float_inputs", "deterministic"),
-    since="0.2",
+    since="0.1",
 )
 def bias_before_normalization(probe: Probe) -> Iterator[Finding]:
     """Looks for biases of which the part behind subtracts all, in training.

@@ -60,7 +60,7 @@ class _Flatten(NamedTuple):
     needs=("forward", "float_inputs"),
     explains=("BAT001", "BAT002", "BAT003", "BAT004", "BAT008", "BAT009", "NET007", "CMP004"),
     excused_by=("mixes_batch",),
-    since="0.2",
+    since="0.1",
 )
 def flatten_merges_samples(probe: Probe) -> Iterator[Finding]:
     """Looks for a `view(-1, K)` that takes values of several samples into one row.

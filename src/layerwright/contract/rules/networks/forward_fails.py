@@ -26,7 +26,7 @@ from layerwright.contract.torch_compat.dispatch import OpRecorder
         "GRD010", "GRD011", "SER002", "DEV001", "PUR009", "PUR010", "BAT001", "BAT002", "BAT003",
         "DTY001", "CMP001", "CMP003", "TRN001", "NET002",
     ),
-    since="0.2",
+    since="0.1",
 )  # fmt: skip
 def forward_fails(probe: Probe) -> Iterator[Finding]:
     """Runs forward in eval mode; if it raises, tells which part wanted what, and what arrived.

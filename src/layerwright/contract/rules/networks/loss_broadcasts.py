@@ -19,8 +19,7 @@ from layerwright.contract.source import place_of_attribute
     promise="the loss compares each output with its own target",
     family="networks",
     needs=("forward", "train_forward", "float_outputs", "loss"),
-    explains=("TRN003",),
-    since="0.2",
+    since="0.1",
 )
 def loss_broadcasts(probe: Probe) -> Iterator[Finding]:
     """Looks for outputs and targets of as many values and other shapes, which broadcast.

@@ -22,8 +22,8 @@ from layerwright.contract.trees import dtype_name
     promise="the loss takes the output and the target, and its gradient reaches the layer",
     family="networks",
     needs=("forward", "train_forward", "loss"),
-    explains=("NET005", "NET006", "TRN003"),
-    since="0.2",
+    explains=("NET005", "NET006"),
+    since="0.1",
 )
 def loss_does_not_fit(probe: Probe) -> Iterator[Finding]:
     """Calls the loss with the output in training mode and the target.

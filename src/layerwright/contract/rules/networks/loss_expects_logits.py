@@ -26,8 +26,8 @@ from layerwright.contract.source import place_of_attribute
     promise="the output is what the loss takes: scores, probabilities or log-probabilities",
     family="networks",
     needs=("forward", "train_forward", "float_outputs", "loss"),
-    explains=("TRN003", "TRN004"),
-    since="0.2",
+    explains=("TRN004",),
+    since="0.1",
 )
 def loss_expects_logits(probe: Probe) -> Iterator[Finding]:
     """Compares what the rows of the output are with what the loss does to them.

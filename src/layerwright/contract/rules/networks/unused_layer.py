@@ -19,8 +19,8 @@ from layerwright.contract.usage import parts_that_ran, place_of_part, unread_par
     family="networks",
     severity="warning",
     needs=("forward", "train_forward", "deterministic"),
-    explains=("TRN001", "TRN003", "DST001"),
-    since="0.2",
+    explains=("TRN001", "DST001"),
+    since="0.1",
 )
 def unused_layer(probe: Probe) -> Iterator[Finding]:
     """Looks for submodules that never run, whose weights change nothing, and that no method reads.

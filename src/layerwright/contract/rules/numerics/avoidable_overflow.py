@@ -29,7 +29,7 @@ FITS = 1e30
     severity="warning",
     needs=("forward", "float32", "float_inputs", "float_outputs"),
     requires=("DTY001", "DTY002", "NUM003"),
-    since="0.2",
+    since="0.1",
 )
 def avoidable_overflow(probe: Probe) -> Iterator[Finding]:
     """Scales the inputs up to 100 and compares a training step with the same step in float64.

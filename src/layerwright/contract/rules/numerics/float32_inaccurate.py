@@ -28,7 +28,7 @@ BEYOND = 100.0  # times what roundings of the inputs and the parameters alone wo
     severity="warning",
     needs=("forward", "float32", "float_inputs", "float_outputs", "deterministic"),
     requires=("DTY001", "DTY002", "NUM002"),
-    since="0.2",
+    since="0.1",
 )
 def float32_inaccurate(probe: Probe) -> Iterator[Finding]:
     """Adds an offset of 3000 spreads to the inputs, and compares float32 with float64.

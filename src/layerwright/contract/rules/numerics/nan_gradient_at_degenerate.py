@@ -20,7 +20,7 @@ _NO_GRADIENT = ("Linalg", "Cholesky", "Svd", "Symeig", "Qr")
     family="numerics",
     needs=("backward", "float_inputs"),
     excused_by=("surrogate_gradient",),
-    since="0.2",
+    since="0.1",
 )
 def nan_gradient_at_degenerate(probe: Probe) -> Iterator[Finding]:
     """Runs a training pass on zeros, on a constant, and on two equal inputs.

@@ -20,7 +20,7 @@ from layerwright.contract.torch_compat.dispatch import OpRecorder
     family="numerics",
     severity="warning",
     needs=("forward", "float_inputs", "float_outputs"),
-    since="0.2",
+    since="0.1",
 )
 def nan_output_at_degenerate(probe: Probe) -> Iterator[Finding]:
     """Calls the layer on zeros, on a constant, and on two equal inputs, in eval mode.

@@ -15,8 +15,8 @@ from layerwright.contract.rule import LayerRaised, rule
     promise="where the output is finite, gradients on ordinary inputs are finite",
     family="numerics",
     needs=("train_forward",),
-    explains=("NUM001", "TRN002", "TRN003", "TRN006"),
-    since="0.2",
+    explains=("NUM001", "TRN002", "TRN006"),
+    since="0.1",
 )
 def nonfinite_gradient(probe: Probe) -> Iterator[Finding]:
     """Runs a training pass on the example inputs and looks for NaN and infinity in the gradients.

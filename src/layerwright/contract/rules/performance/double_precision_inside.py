@@ -23,7 +23,7 @@ _SINGLE = (torch.float32, torch.float16, torch.bfloat16, torch.complex64)
     severity="warning",
     needs=("forward", "float_inputs", "float32"),
     explains=("DTY001", "DTY002", "DEV002"),
-    since="0.2",
+    since="0.1",
 )
 def double_precision_inside(probe: Probe) -> Iterator[Finding]:
     """Watches operators that get tensors of single and of double precision, and return the latter.

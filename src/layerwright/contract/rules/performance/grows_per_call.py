@@ -27,7 +27,7 @@ FIRST_CALLS, MORE_CALLS, TIME_LIMIT_S = 4, 64, 0.3
     severity="warning",
     explains=("PRF001",),
     excused_by=("stateful",),
-    since="0.2",
+    since="0.1",
 )
 def grows_per_call(probe: Probe) -> Iterator[Finding]:
     """Calls the layer many times, and measures what it and its classes keep.

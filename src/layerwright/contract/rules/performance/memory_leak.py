@@ -24,7 +24,7 @@ CALLS = 5
     severity="warning",
     needs=("train_forward",),
     excused_by=("stateful",),
-    since="0.2",
+    since="0.1",
 )
 def memory_leak(probe: Probe) -> Iterator[Finding]:
     """Calls the layer in training mode several times, drops the outputs, and looks what lives on.

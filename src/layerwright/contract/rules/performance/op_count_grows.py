@@ -23,7 +23,7 @@ SIZES = (2, 4, 6)
     severity="warning",
     needs=("forward", "deterministic", "batch"),
     excused_by=("data_dependent_shape",),
-    since="0.2",
+    since="0.1",
 )
 def op_count_grows(probe: Probe) -> Iterator[Finding]:
     """Counts the operators of a forward pass for two, four and six samples.

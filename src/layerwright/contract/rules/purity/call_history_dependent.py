@@ -37,7 +37,7 @@ _MUTATORS = {"clear", "zero_", "fill_", "copy_", "pop", "popleft", "reset", "det
         "CMP002", "CMP005",
     ),
     excused_by=("stateful",),
-    since="0.2",
+    since="0.1",
 )  # fmt: skip
 def call_history_dependent(probe: Probe) -> Iterator[Finding]:
     """Compares the answers of a layer that has been used with those of fresh copies.

@@ -21,7 +21,7 @@ from layerwright.contract.source import Place
     promise="parts of the layer are called, so that their hooks run",
     family="purity",
     severity="warning",
-    since="0.2",
+    since="0.1",
 )
 def direct_forward_call(probe: Probe) -> Iterator[Finding]:
     """Counts, for each part of the layer, the calls of its `forward` that bypass its hooks.

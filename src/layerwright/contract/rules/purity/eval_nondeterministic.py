@@ -52,7 +52,7 @@ _MEETS = {"mul", "div", "where", "masked_fill", "add", "sub", "addcmul"}
     family="purity",
     explains=("MOD002", "BAT001", "BAT002", "BAT003", "PUR004", "PUR008", "CMP002", "CMP008"),
     excused_by=("stochastic_in_eval",),
-    since="0.2",
+    since="0.1",
 )
 def eval_nondeterministic(probe: Probe) -> Iterator[Finding]:
     """Calls fresh copies in eval mode under several seeds, and follows what the draws do.

@@ -21,7 +21,7 @@ from layerwright.contract.trees import Inputs, is_float
     family="purity",
     needs=("forward", "deterministic"),
     excused_by=("stateful",),
-    since="0.2",
+    since="0.1",
 )
 def exception_corrupts_state(probe: Probe) -> Iterator[Finding]:
     """Calls the layer with inputs that it refuses, and then with the good ones.

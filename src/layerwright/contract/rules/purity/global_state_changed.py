@@ -27,7 +27,7 @@ _SOURCES = ("torch", "numpy", "random")
     family="purity",
     needs=(),  # a shared call before this rule's own would turn the switches already
     explains=("PUR010", "MOD002", "GRD010", "GRD008", "GRD009", "TRN001", "TRN006"),
-    since="0.2",
+    since="0.1",
 )
 def global_state_changed(probe: Probe) -> Iterator[Finding]:
     """Compares torch's switches around a call, and looks for generators that it seeded anew.

@@ -30,7 +30,7 @@ _SHAPES_ONLY = {
     severity="warning",
     needs=("forward", "deterministic"),
     requires=("PUR005",),
-    since="0.2",
+    since="0.1",
 )
 def ignored_input(probe: Probe) -> Iterator[Finding]:
     """Follows each required input through the operators, and changes its values, in both modes.

@@ -25,7 +25,7 @@ _STORES = {"copy_", "index_copy_", "index_put_", "scatter_", "slice_scatter", "_
     family="purity",
     explains=("PUR004", "PUR010", "MOD002", "BAT001", "BAT002", "GRD001", "GRD010", "NUM005"),
     excused_by=("inplace",),
-    since="0.2",
+    since="0.1",
 )
 def input_mutated(probe: Probe) -> Iterator[Finding]:
     """Compares every input tensor before and after a forward pass, in both modes.

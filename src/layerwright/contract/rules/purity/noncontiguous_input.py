@@ -22,7 +22,7 @@ SAME = 1e-3
     family="purity",
     needs=("forward", "deterministic"),
     requires=("PUR001",),
-    since="0.2",
+    since="0.1",
 )
 def noncontiguous_input(probe: Probe) -> Iterator[Finding]:
     """Feeds the same values in other memory layouts: transposed, with gaps, channels last.

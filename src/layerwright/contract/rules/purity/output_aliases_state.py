@@ -22,7 +22,7 @@ from layerwright.contract.trees import Named, is_float, named_tensors
     needs=("forward", "deterministic"),
     explains=("PUR004",),
     excused_by=("stateful",),
-    since="0.2",
+    since="0.1",
 )
 def output_aliases_state(probe: Probe) -> Iterator[Finding]:
     """Adds one to an output in place, and calls the layer again with the same inputs.

@@ -24,7 +24,7 @@ _MARK = 1024.0  # nothing that a second call would write
     family="purity",
     explains=("PUR003", "PUR004", "MOD002", "BAT001", "BAT003", "GRD010"),
     excused_by=("stateful",),
-    since="0.2",
+    since="0.1",
 )
 def output_overwritten(probe: Probe) -> Iterator[Finding]:
     """Keeps an output, calls the layer with other inputs, and looks at the output again.

@@ -22,7 +22,7 @@ from layerwright.contract.rule import rule
         "SER006", "BAT001", "BAT002", "BAT003", "BAT004", "GRD001", "GRD005", "CMP002", "CMP008",
         "TRN005", "NUM004", "DEV002",
     ),
-    since="0.2",
+    since="0.1",
 )  # fmt: skip
 def unstable_under_equal_seed(probe: Probe) -> Iterator[Finding]:
     """Calls two fresh copies with equal inputs under equal seeds, in both modes.

@@ -23,7 +23,7 @@ from layerwright.contract.rule import rule
         "MOD003", "MOD005", "DTY001", "DTY002", "DEV001", "BAT001", "BAT002", "BAT003", "BAT004",
         "CMP001", "CMP002", "CMP003", "CMP005", "CMP008", "SER004", "GRD001", "GRD005", "TRN006",
     ),
-    since="0.2",
+    since="0.1",
 )  # fmt: skip
 def class_state_written(probe: Probe) -> Iterator[Finding]:
     """Compares class attributes, default arguments and globals of the class around calls.

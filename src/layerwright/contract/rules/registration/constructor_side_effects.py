@@ -31,7 +31,7 @@ _MILD = {
     family="registration",
     needs=("constructor",),
     explains=("PUR009", "INI004"),
-    since="0.2",
+    since="0.1",
 )
 def constructor_side_effects(probe: Probe) -> Iterator[Finding]:
     """Builds the layer twice, from two seeds, and compares torch's switches and random states.

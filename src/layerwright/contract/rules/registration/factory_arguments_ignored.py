@@ -24,7 +24,7 @@ from layerwright.contract.trees import dtype_name, named_tensors
     promise="a constructor that takes device or dtype makes its tensors so",
     family="registration",
     needs=("constructor",),
-    since="0.2",
+    since="0.1",
 )
 def factory_arguments_ignored(probe: Probe) -> Iterator[Finding]:
     """Builds the layer with `dtype=torch.float64` and with `device="meta"`, where it takes them.

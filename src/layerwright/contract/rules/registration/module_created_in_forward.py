@@ -38,11 +38,11 @@ class _Call:
     family="registration",
     explains=(
         "PUR004", "PUR005", "PUR011", "MOD001", "MOD002", "SER004", "SER006", "REG008", "REG012",
-        "DEV001", "DTY001", "DTY002", "BAT001", "BAT002", "BAT003", "INI004", "TRN003", "CMP001",
+        "DEV001", "DTY001", "DTY002", "BAT001", "BAT002", "BAT003", "INI004", "CMP001",
         "CMP002", "CMP003", "CMP005", "CMP008", "PRF004", "GRD001", "GRD005",
         "NET002", "TRN001",
     ),
-    since="0.2",
+    since="0.1",
 )  # fmt: skip
 def module_created_in_forward(probe: Probe) -> Iterator[Finding]:
     """Watches the second call for new modules, and what their weights and flags do to the output.

@@ -17,10 +17,10 @@ from layerwright.contract.source import place_of_attribute
     promise="a parameter stays the same object from the constructor on",
     family="registration",
     explains=(
-        "MOD003", "MOD004", "TRN001", "TRN003", "TRN005", "TRN006", "GRD005", "GRD008", "GRD012",
+        "MOD003", "MOD004", "TRN001", "TRN005", "TRN006", "GRD005", "GRD008", "GRD012",
         "DST001", "SER005", "PUR004", "CMP007",
     ),
-    since="0.2",
+    since="0.1",
 )  # fmt: skip
 def parameter_rebound(probe: Probe) -> Iterator[Finding]:
     """Compares the parameter objects before and after forward, backward, `train()` and `eval()`.

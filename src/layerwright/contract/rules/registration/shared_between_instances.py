@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
-from layerwright.contract.source import place_of_class
+from layerwright.contract.source import is_torchs, place_of_class
 from layerwright.contract.trees import named_tensors
 
 
@@ -29,7 +29,7 @@ class _Origin(NamedTuple):
     family="registration",
     needs=(),
     explains=("INI004", "SER003", "DEV003"),
-    since="0.2",
+    since="0.1",
 )
 def shared_between_instances(probe: Probe) -> Iterator[Finding]:
     """Looks for parameters and buffers that come from a default argument, the class or a global.
@@ -88,7 +88,7 @@ def shared_between_instances(probe: Probe) -> Iterator[Finding]:
     buffers = {_memory(item): name for name, item in layer.named_buffers()}
     reported: set[int | None] = {None}
     for cls in dict.fromkeys(type(module) for module in layer.modules()):
-        if cls.__module__.split(".")[0] == "torch":
+        if is_torchs(cls):
             continue
         for origin in _origins(cls):
             for tensor in _tensors(origin.value):
@@ -122,7 +122,7 @@ def _memory(tensor: Tensor) -> int | None:
 
 def _origins(cls: type) -> Iterator[_Origin]:
     for base in cls.__mro__:
-        if base is object or base.__module__.split(".")[0] == "torch":
+        if base is object or is_torchs(base):
             continue
         for name, value in vars(base).items():
             if not name.startswith("__") and not inspect.isroutine(value):

@@ -20,7 +20,7 @@ from layerwright.contract.rule import rule
         "SER004", "SER006", "PRF004", "MOD003", "MOD005", "REG012", "CMP003", "CMP007", "BAT003",
         "BAT004", "DEV001", "DTY001", "TRN005", "PUR004", "PUR010",
     ),
-    since="0.2",
+    since="0.1",
 )  # fmt: skip
 def state_keys_change(probe: Probe) -> Iterator[Finding]:
     """Compares `state_dict()` before and after calls, and loads it into an unused copy.

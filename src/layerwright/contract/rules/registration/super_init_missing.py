@@ -18,7 +18,7 @@ from layerwright.contract.unprepared import unprepared
     family="registration",
     needs=("unbuilt",),
     explains=("REG013", "NET001", "MOD008", "REG001", "REG007", "SER001", "SER002", "REG008"),
-    since="0.2",
+    since="0.1",
 )
 def super_init_missing(probe: Probe) -> Iterator[Finding]:
     """Looks for modules that `nn.Module.__init__` never prepared, where one is met or raises.

@@ -23,9 +23,9 @@ from layerwright.contract.source import place_of_attribute
     explains=(
         "REG002", "REG003", "SER001", "SER002", "SER004", "SER006", "PUR004", "PUR005",
         "MOD001", "MOD002", "MOD003", "DEV001", "DEV003", "DTY001", "DTY002", "DTY005", "TRN001",
-        "TRN003", "DST001", "CMP003", "CMP007", "GRD008",
+        "DST001", "CMP003", "CMP007", "GRD008",
     ),
-    since="0.2",
+    since="0.1",
 )  # fmt: skip
 def unregistered_module(probe: Probe) -> Iterator[Finding]:
     """Looks for modules in lists, dicts, objects and closures, and at what forward does with them.

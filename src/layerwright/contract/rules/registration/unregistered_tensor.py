@@ -23,7 +23,7 @@ from layerwright.contract.trees import dtype_name, is_float
     family="registration",
     needs=("forward",),
     explains=("SER004", "SER006", "DEV001", "DEV003", "DTY001", "DTY002"),
-    since="0.2",
+    since="0.1",
 )
 def unregistered_tensor(probe: Probe) -> Iterator[Finding]:
     """Looks for plain tensor attributes that a call needs on the device of the layer.

@@ -22,7 +22,7 @@ _MOST = 1_000_000  # positions of memory that are compared one by one
     family="registration",
     needs=(),
     explains=("SER002", "SER004", "CMP007", "TRN005"),
-    since="0.2",
+    since="0.1",
 )
 def untied_weights(probe: Probe) -> Iterator[Finding]:
     """Looks for parameters that are different objects and overlap in memory.

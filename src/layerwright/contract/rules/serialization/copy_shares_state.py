@@ -27,9 +27,9 @@ from layerwright.contract.trees import is_float
     needs=("forward", "deterministic"),
     explains=(
         "SER001", "SER004", "SER006", "REG001", "REG002", "REG003", "GRD008", "TRN001", "TRN002",
-        "TRN003", "TRN005", "DEV001", "DEV003", "DTY001", "DTY002", "CMP007", "INI005", "DST001",
+        "TRN005", "DEV001", "DEV003", "DTY001", "DTY002", "CMP007", "INI005", "DST001",
     ),
-    since="0.2",
+    since="0.1",
 )  # fmt: skip
 def copy_shares_state(probe: Probe) -> Iterator[Finding]:
     """Copies a layer, changes parameters and buffers of the first, and calls the copy.

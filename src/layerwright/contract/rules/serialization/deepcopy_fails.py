@@ -26,7 +26,7 @@ from layerwright.contract.trees import named_tensors
     family="serialization",
     needs=(),
     explains=("SER001", "NET001"),
-    since="0.2",
+    since="0.1",
 )
 def deepcopy_fails(probe: Probe) -> Iterator[Finding]:
     """Copies the layer as it is, and again after a training pass.

@@ -17,7 +17,7 @@ from layerwright.contract.source import place_of_attribute
     family="serialization",
     needs=("train_forward",),
     explains=("SER002", "TRN006", "PRF001"),
-    since="0.2",
+    since="0.1",
 )
 def live_graph_on_self(probe: Probe) -> Iterator[Finding]:
     """Looks for attributes that hang in the graph of a training pass after it.

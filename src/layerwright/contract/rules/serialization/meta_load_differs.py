@@ -22,7 +22,7 @@ from layerwright.contract.source import place_of_attribute
     family="serialization",
     severity="warning",
     needs=("forward", "deterministic", "constructor"),
-    since="0.2",
+    since="0.1",
 )
 def meta_load_differs(probe: Probe) -> Iterator[Finding]:
     """Builds the layer on the meta device, assigns the state of another one, and compares answers.

@@ -30,7 +30,7 @@ _FIX = (
     family="serialization",
     severity="warning",
     needs=(),
-    since="0.2",
+    since="0.1",
 )
 def not_picklable(probe: Probe) -> Iterator[Finding]:
     """Pickles the layer, loads it again and compares the answers of the two.

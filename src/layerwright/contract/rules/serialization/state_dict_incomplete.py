@@ -24,7 +24,7 @@ from layerwright.contract.source import Place, place_of_attribute
     needs=("forward", "deterministic"),
     excused_by=("stateful",),
     explains=("SER006",),
-    since="0.2",
+    since="0.1",
 )
 def state_dict_incomplete(probe: Probe) -> Iterator[Finding]:
     """Loads the state of one layer into another and compares the answers of the two.

@@ -20,7 +20,7 @@ from layerwright.contract.source import place_of_attribute
     promise="the saved state_dict loads with torch.load as it is, which means weights_only=True",
     family="serialization",
     needs=(),
-    since="0.2",
+    since="0.1",
 )
 def state_dict_needs_pickle(probe: Probe) -> Iterator[Finding]:
     """Saves the state dict into memory and loads it with `weights_only=True`.

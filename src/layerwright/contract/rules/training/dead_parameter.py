@@ -32,9 +32,9 @@ _FLAT = (
     family="training",
     severity="warning",
     needs=("train_forward", "backward", "parameters", "float_outputs"),
-    explains=("TRN003", "INI003"),
+    explains=("INI003",),
     excused_by=("stops_gradient",),
-    since="0.2",
+    since="0.1",
 )
 def dead_parameter(probe: Probe) -> Iterator[Finding]:
     """Looks for parameters whose gradient is exactly zero, whatever goes in and wherever they are.

@@ -15,7 +15,7 @@ from layerwright.contract.rule import rule
     family="training",
     severity="note",
     needs=("forward", "train_forward", "parameters", "float_outputs"),
-    since="0.2",
+    since="0.1",
 )
 def probabilities_output(probe: Probe) -> Iterator[Finding]:
     """Tells that the outputs are probabilities or log-probabilities, on several inputs.

@@ -20,8 +20,8 @@ _STEPS = 3
     promise="training steps can follow each other",
     family="training",
     needs=("train_forward", "backward", "parameters"),
-    explains=("TRN003", "DST001", "CMP002"),
-    since="0.2",
+    explains=("DST001", "CMP002"),
+    since="0.1",
 )
 def second_step_fails(probe: Probe) -> Iterator[Finding]:
     """Makes three training steps with one layer: forward, backward, update.

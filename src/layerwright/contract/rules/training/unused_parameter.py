@@ -21,8 +21,8 @@ from layerwright.contract.usage import (
     promise="every trained parameter takes part in forward",
     family="training",
     needs=("train_forward", "parameters", "deterministic", "float_outputs"),
-    explains=("TRN003", "DST001", "INI006"),
-    since="0.2",
+    explains=("DST001", "INI006"),
+    since="0.1",
 )
 def unused_parameter(probe: Probe) -> Iterator[Finding]:
     """Looks for parameters that get no gradient and whose values change nothing.
