@@ -29,7 +29,7 @@ from rich.table import Table
 from torch import nn
 
 import layerwright as lw
-from layerwright.contract.scripts import find_in, load_script
+from layerwright.contract.loading.scripts import find_in, load_script
 from layerwright.errors import TargetError
 
 CUSTOM_CONV = """

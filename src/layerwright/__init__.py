@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from layerwright import testing as testing  # noqa: PLC0414 - seen by type checkers
+    from layerwright import testing as testing
     from layerwright.contract.case import Case as Case
     from layerwright.contract.check import check as check
     from layerwright.contract.traits import traits as traits

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from layerwright.cli.app import main
-from layerwright.contract.child import Worker
+from layerwright.contract.loading.child import Worker
 
 LAYERS = '''
 import torch
@@ -100,7 +100,7 @@ def folder(tmp_path, monkeypatch, worker):
     """An empty current folder with layers in net.py; the child is in it too."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr("layerwright.contract.child.Worker", lambda: nullcontext(worker))
+    monkeypatch.setattr("layerwright.contract.loading.child.Worker", lambda: nullcontext(worker))
     worker.run(os.chdir, str(tmp_path), time_limit_s=60)
     (tmp_path / "net.py").write_text(LAYERS)
     return tmp_path

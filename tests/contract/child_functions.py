@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from layerwright.contract.child import report_progress
+from layerwright.contract.loading.child import report_progress
 
 
 def add(a, b):

@@ -100,7 +100,7 @@ def name_conditions(tree):
                 sub.value for other in parts for sub in ast.walk(other)
                 if isinstance(sub, ast.Constant) and isinstance(sub.value, str)
             ]  # fmt: skip
-            if names & _NAMES and texts:
+            if names & _NAMES and texts and texts != ["<locals>"]:  # a class inside a function
                 found.append((node.lineno, texts))
     return found
 

@@ -15,8 +15,8 @@ from layerwright.errors import OptionError, TargetError
 
 if TYPE_CHECKING:
     from layerwright.cli.checked_layers import CheckRequest, Listing
-    from layerwright.contract.child import Outcome
     from layerwright.contract.finding import Report
+    from layerwright.contract.loading.child import Outcome
 
 Flag = Parameter(negative=())
 
@@ -132,7 +132,7 @@ def _reports(request: "CheckRequest", time_limit: float, memory_limit: int) -> "
     from dataclasses import replace
 
     from layerwright.cli.checked_layers import check_layer, list_layers
-    from layerwright.contract.child import Worker
+    from layerwright.contract.loading.child import Worker
 
     limits: dict[str, Any] = {"time_limit_s": time_limit, "memory_limit_bytes": memory_limit}
     with Worker() as worker:

@@ -16,12 +16,12 @@ from layerwright.cli.check_targets import case_names, split_target, with_argumen
 from layerwright.cli.tensor_specs import tensors_of
 from layerwright.contract.case import Case
 from layerwright.contract.check import check_with
-from layerwright.contract.child import report_progress
 from layerwright.contract.finding import Report
 from layerwright.contract.isolation import seed_all
+from layerwright.contract.loading.child import report_progress
+from layerwright.contract.loading.scripts import Missing, Script, classes_of, find_in, load_script
 from layerwright.contract.outside import IMPORT_FAILS
 from layerwright.contract.rule import Tier
-from layerwright.contract.scripts import Missing, Script, classes_of, find_in, load_script
 from layerwright.contract.suppression import Config
 from layerwright.errors import LayerwrightError, OptionError, TargetError
 from layerwright.names import nearest

@@ -98,7 +98,7 @@ def _named(source: Any) -> tuple[list[str], str]:
         raise _CannotWrite
     place = _below_here(file)
     return (
-        ["from layerwright.contract.scripts import load_script"],
+        ["from layerwright.contract.loading.scripts import load_script"],
         f"load_script({str(place)!r}).module.{name}",
     )
 

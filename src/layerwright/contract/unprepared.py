@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from layerwright.contract.attributes import held_outside
+from layerwright.contract.evidence.attributes import held_outside
 
 
 def unprepared(layer: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -4,6 +4,7 @@ Parameters, buffers and inputs move to "meta", as `layer.to(device)` moves them 
 whatever stays behind on the CPU meets them and raises, as it would there.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import CodeType, FunctionType
@@ -34,10 +35,13 @@ Kind = Literal["ok", "mismatch", "data-dependent", "no kernel", "other"]
 _MIXED_ON_PURPOSE = ("pack_padded", "pad_packed", "ctc_loss", "cudnn")
 
 # Operators whose fake kernels forget to compare devices.
-_UNCHECKED = ("convolution", "embedding_bag")
+_UNCHECKED = ("convolution", "embedding")
 
 # What the modes of the FakeTensor say in words, in one version of torch or another.
 _TWO_DEVICES = ("two devices", "two different devices")
+
+# What operators that compare devices themselves say: each in words of its own, but it names both.
+_BOTH_NAMED = [re.compile(rf"\b{word}\b", re.IGNORECASE) for word in ("device", "meta", "cpu")]
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,10 @@ class _Watch(TorchDispatchMode):
                 item for item in tensors if not isinstance(item, FakeTensor) and item.dim()
             ]
         large = {item.device.type for item in tensors if item.dim()}
-        if len(large) > 1 and any(text in self.operator for text in _UNCHECKED):
+        unchecked = any(text in self.operator for text in _UNCHECKED)
+        # Indices may lie on the CPU while what they index does not, but not the other way round.
+        unchecked |= self.operator.startswith("aten::index.") and self.devices[0] == "cpu"
+        if len(large) > 1 and unchecked:
             raise RuntimeError(f"expected one device, found {_TWO_DEVICES[0]}: {sorted(large)}")
         output = func(*args, **(kwargs or {}))
         if "meta" in self.devices:
@@ -242,8 +249,7 @@ def _sorted_out(error: Exception, watch: _Watch) -> Elsewhere:
         return Elsewhere("data-dependent", watch.operator, place, words, on_device=on_device)
     if isinstance(error, UnsupportedOperatorException | NotImplementedError):
         return Elsewhere("no kernel", watch.operator, place, words)
-    two = isinstance(error, RuntimeError) and any(text in str(error) for text in _TWO_DEVICES)
-    if not two or any(text in watch.operator for text in _MIXED_ON_PURPOSE):
+    if not _tells_two_devices(error) or any(text in watch.operator for text in _MIXED_ON_PURPOSE):
         return Elsewhere("other", watch.operator, place, words)
     if any(map(_asks_for_kind, _codes_behind(error))):
         reason = "it chooses by the kind of device, which only a real one answers"
@@ -251,6 +257,14 @@ def _sorted_out(error: Exception, watch: _Watch) -> Elsewhere:
     devices = [name for name in dict.fromkeys(watch.devices) if name != "meta"]
     words = f"a tensor on {' and '.join(devices) or 'another device'} met one on the layer's device"
     return Elsewhere("mismatch", watch.operator, place, words)
+
+
+def _tells_two_devices(error: Exception) -> bool:
+    words = str(error)
+    return isinstance(error, RuntimeError) and (
+        any(text in words for text in _TWO_DEVICES)
+        or all(pattern.search(words) for pattern in _BOTH_NAMED)
+    )
 
 
 def _codes_behind(error: Exception) -> Iterator[CodeType]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from layerwright.contract.axes import Step, follow, resized
+from layerwright.contract.evidence.axes import Step, follow, resized
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, rule

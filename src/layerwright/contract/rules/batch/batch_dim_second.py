@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import torch
 
-from layerwright.contract.axes import changed_at
 from layerwright.contract.batch import flat
+from layerwright.contract.evidence.axes import changed_at
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule

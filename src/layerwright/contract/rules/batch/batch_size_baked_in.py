@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from layerwright.contract.axes import changed_at, owners, resized
 from layerwright.contract.batch import Batch, history_effect, remembers
 from layerwright.contract.comparing import difference
+from layerwright.contract.evidence.axes import changed_at, owners, resized
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Attempt, Probe
 from layerwright.contract.rule import LayerRaised, rule

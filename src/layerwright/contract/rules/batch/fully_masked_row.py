@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from layerwright.contract.evidence.masks import find_masks
 from layerwright.contract.finding import Finding
-from layerwright.contract.masks import find_masks
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, rule
 from layerwright.contract.trees import is_float, named_tensors

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import torch
 
-from layerwright.contract.axes import resized
 from layerwright.contract.batch import history_effect, remembers
+from layerwright.contract.evidence.axes import resized
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, rule

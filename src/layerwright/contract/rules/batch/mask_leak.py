@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from layerwright.contract.evidence.masks import Mask, find_masks
 from layerwright.contract.finding import Finding
-from layerwright.contract.masks import Mask, find_masks
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.torch_compat.dispatch import OpCall

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from layerwright.contract.axes import changed_at, resized
+from layerwright.contract.evidence.axes import changed_at, resized
 from layerwright.contract.finding import Finding, Severity
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, rule

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from layerwright.contract.axes import Followed, Step, follow, mixed, owners, resized
 from layerwright.contract.comparing import difference
-from layerwright.contract.finding import Finding, Severity
-from layerwright.contract.mixing import (
+from layerwright.contract.evidence.axes import Followed, Step, follow, mixed, owners, resized
+from layerwright.contract.evidence.mixing import (
     REDUCTIONS,
     SOFTMAX,
     SPREAD,
@@ -19,9 +18,10 @@ from layerwright.contract.mixing import (
     rows_kept,
     second_dimension_lost,
 )
+from layerwright.contract.evidence.samples import ROWS, SampledCase, samples_of
+from layerwright.contract.finding import Finding, Severity
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, rule
-from layerwright.contract.samples import ROWS, SampledCase, samples_of
 
 _IMAGES = 4  # dimensions of (samples, channels, height, width)
 _UNDEFINED = "; a sample alone gives NaN"

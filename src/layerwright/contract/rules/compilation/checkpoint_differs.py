@@ -9,7 +9,7 @@ import torch
 from torch.utils.checkpoint import CheckpointError, checkpoint
 
 from layerwright.contract.comparing import difference
-from layerwright.contract.compiled_pass import TOLERANCE, Answer, answer
+from layerwright.contract.evidence.compiled_pass import TOLERANCE, Answer, answer
 from layerwright.contract.finding import Finding
 from layerwright.contract.isolation import seed_all
 from layerwright.contract.probe import Probe

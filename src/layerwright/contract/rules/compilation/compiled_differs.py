@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from layerwright.contract.compiled_pass import (
+from layerwright.contract.evidence.compiled_pass import (
     amplifies,
     answer,
     differ,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from layerwright.contract.compiled_pass import traced
+from layerwright.contract.evidence.compiled_pass import traced
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule

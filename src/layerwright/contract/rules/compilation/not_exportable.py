@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 
 from layerwright.contract.comparing import difference
-from layerwright.contract.compiled_pass import (
+from layerwright.contract.evidence.compiled_pass import (
     TOLERANCE,
     amplifies,
     draws_numbers,

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import torch
 
+from layerwright.contract.evidence.precision import is_clash, run_in, why_not_castable
 from layerwright.contract.finding import Finding
-from layerwright.contract.precision import is_clash, run_in, why_not_castable
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.trees import dtype_name

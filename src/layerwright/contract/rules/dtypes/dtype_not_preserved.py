@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from layerwright.contract.evidence.precision import calls_in, run_in, why_not_castable
 from layerwright.contract.finding import Finding
-from layerwright.contract.precision import calls_in, run_in, why_not_castable
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.source import Place

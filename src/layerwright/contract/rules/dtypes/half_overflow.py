@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 
 from layerwright.contract.comparing import number
+from layerwright.contract.evidence.precision import culprit_in, is_finite, run_in, why_not_castable
 from layerwright.contract.finding import Finding
-from layerwright.contract.precision import culprit_in, is_finite, run_in, why_not_castable
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.source import Place

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from layerwright.contract.evidence.gradient_passes import backward_attempt, leaf_inputs
 from layerwright.contract.finding import Finding
-from layerwright.contract.gradient_passes import backward_attempt, leaf_inputs
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, Skip, rule
 

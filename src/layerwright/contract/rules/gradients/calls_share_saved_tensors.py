@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from layerwright.contract.comparing import difference
+from layerwright.contract.evidence.gradient_passes import sent_back, widest
 from layerwright.contract.finding import Finding
-from layerwright.contract.gradient_passes import sent_back, widest
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, rule
 from layerwright.contract.trees import Inputs, is_float

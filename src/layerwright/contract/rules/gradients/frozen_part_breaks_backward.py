@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from layerwright.contract.comparing import difference
+from layerwright.contract.evidence.gradient_passes import sent_back, widest
+from layerwright.contract.evidence.replaying import Replay, replays
 from layerwright.contract.finding import Finding
-from layerwright.contract.gradient_passes import sent_back, widest
 from layerwright.contract.gradients import Gradients
 from layerwright.contract.probe import Probe
-from layerwright.contract.replaying import Replay, replays
 from layerwright.contract.rule import LayerRaised, Skip, rule
 from layerwright.contract.source import Place
 

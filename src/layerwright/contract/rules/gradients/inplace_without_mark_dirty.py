@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from layerwright.contract.comparing import difference
+from layerwright.contract.evidence.replaying import Replay, replays
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
-from layerwright.contract.replaying import Replay, replays
 from layerwright.contract.rule import rule
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from layerwright.contract.comparing import number
+from layerwright.contract.evidence.gradient_cuts import all_cuts, path_of
+from layerwright.contract.evidence.graph_exits import REMEDIES, words_of
 from layerwright.contract.finding import Finding
-from layerwright.contract.gradient_cuts import all_cuts, path_of
-from layerwright.contract.graph_exits import REMEDIES, words_of
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from layerwright.contract.comparing import number
+from layerwright.contract.evidence.gradient_cuts import Path, all_cuts, path_of
+from layerwright.contract.evidence.gradient_passes import widest
+from layerwright.contract.evidence.graph_exits import REMEDIES, words_of
 from layerwright.contract.finding import Finding
-from layerwright.contract.gradient_cuts import Path, all_cuts, path_of
-from layerwright.contract.gradient_passes import widest
-from layerwright.contract.graph_exits import REMEDIES, words_of
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import Skip, rule
 from layerwright.contract.source import Place, place_of_attribute

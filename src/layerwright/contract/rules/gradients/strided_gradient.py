@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from layerwright.contract.comparing import difference
+from layerwright.contract.evidence.replaying import Replay, replays
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
-from layerwright.contract.replaying import Replay, replays
 from layerwright.contract.rule import LayerRaised, Skip, rule
 
 

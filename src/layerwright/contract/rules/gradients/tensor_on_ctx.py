@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from layerwright.contract.comparing import difference
+from layerwright.contract.evidence.replaying import Replay, replays
 from layerwright.contract.finding import Finding, Severity
 from layerwright.contract.probe import Probe
-from layerwright.contract.replaying import Replay, replays
 from layerwright.contract.rule import rule
 from layerwright.contract.torch_compat.functions import is_function_node
 from layerwright.contract.trees import Named, named_tensors

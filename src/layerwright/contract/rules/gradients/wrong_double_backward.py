@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from layerwright.contract.comparing import number
+from layerwright.contract.evidence.formulas import compare
+from layerwright.contract.evidence.numeric_gradients import Difference, directions, product
+from layerwright.contract.evidence.replaying import Replay, replays
 from layerwright.contract.finding import Finding
-from layerwright.contract.formulas import compare
-from layerwright.contract.numeric_gradients import Difference, directions, product
 from layerwright.contract.probe import Probe
-from layerwright.contract.replaying import Replay, replays
 from layerwright.contract.rule import rule
 
 

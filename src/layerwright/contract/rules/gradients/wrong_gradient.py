@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from layerwright.contract.comparing import number
+from layerwright.contract.evidence.formulas import compare
+from layerwright.contract.evidence.replaying import argument_name, replays
 from layerwright.contract.finding import Finding
-from layerwright.contract.formulas import compare
 from layerwright.contract.probe import Probe
-from layerwright.contract.replaying import argument_name, replays
 from layerwright.contract.rule import rule
 
 

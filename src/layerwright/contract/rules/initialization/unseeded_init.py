@@ -7,8 +7,8 @@ import numpy as np
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from layerwright.contract.attributes import held_outside
 from layerwright.contract.comparing import difference
+from layerwright.contract.evidence.attributes import held_outside
 from layerwright.contract.finding import Finding
 from layerwright.contract.isolation import seed_all
 from layerwright.contract.probe import Probe

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from layerwright.contract.comparing import difference
+from layerwright.contract.evidence.layer_state import remembers
 from layerwright.contract.finding import Finding
-from layerwright.contract.layer_state import remembers
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.source import Place, place_of_class

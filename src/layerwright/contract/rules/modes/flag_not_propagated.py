@@ -7,8 +7,8 @@ from torch import nn
 
 from layerwright.contract.comparing import difference
 from layerwright.contract.copying import fresh_copy
+from layerwright.contract.evidence.layer_state import changes, memory_of
 from layerwright.contract.finding import Finding, Severity
-from layerwright.contract.layer_state import changes, memory_of
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.source import Place, is_users, place_of_class, place_of_error

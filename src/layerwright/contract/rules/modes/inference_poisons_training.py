@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import torch
 
-from layerwright.contract.attributes import held_outside
 from layerwright.contract.comparing import difference
+from layerwright.contract.evidence.attributes import held_outside
+from layerwright.contract.evidence.layer_state import remembers
 from layerwright.contract.finding import Finding
 from layerwright.contract.gradients import Gradients
-from layerwright.contract.layer_state import remembers
 from layerwright.contract.probe import Attempt, Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.source import place_of_attribute

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import torch
 
-from layerwright.contract.finding import Finding
-from layerwright.contract.layer_state import (
+from layerwright.contract.evidence.layer_state import (
     Part,
     changes,
     parameters_of,
     place_of_write,
 )
+from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 

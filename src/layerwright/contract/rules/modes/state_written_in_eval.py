@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 
 from layerwright.contract.comparing import difference
+from layerwright.contract.evidence.layer_state import Part, changes, memory_of, place_of_write
 from layerwright.contract.finding import Finding
-from layerwright.contract.layer_state import Part, changes, memory_of, place_of_write
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.trees import Inputs

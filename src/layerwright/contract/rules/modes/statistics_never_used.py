@@ -8,9 +8,9 @@ from torch import nn
 
 from layerwright.contract.comparing import difference
 from layerwright.contract.copying import fresh_copy
+from layerwright.contract.evidence.layer_state import changes, memory_of
 from layerwright.contract.finding import Finding
 from layerwright.contract.isolation import seed_all
-from layerwright.contract.layer_state import changes, memory_of
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.source import place_of_attribute

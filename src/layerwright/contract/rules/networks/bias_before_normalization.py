@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from layerwright.contract.comparing import difference, number
+from layerwright.contract.evidence.module_calls import ModuleCall, recorded_calls
+from layerwright.contract.evidence.usage import place_of_part
 from layerwright.contract.finding import Finding
 from layerwright.contract.isolation import seed_all
-from layerwright.contract.module_calls import ModuleCall, recorded_calls
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.trees import is_float
-from layerwright.contract.usage import place_of_part
 
 _DISTRIBUTIONS = nn.Softmax | nn.Softmax2d | nn.LogSoftmax | nn.Softmin
 

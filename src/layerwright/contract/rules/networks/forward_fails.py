@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import torch
 
-from layerwright.contract.attributes import held_outside
 from layerwright.contract.comparing import difference
+from layerwright.contract.evidence.attributes import held_outside
+from layerwright.contract.evidence.forward_errors import Scene, explained
+from layerwright.contract.evidence.module_calls import recorded_calls
 from layerwright.contract.finding import Finding
-from layerwright.contract.forward_errors import Scene, explained
-from layerwright.contract.module_calls import recorded_calls
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, rule
 from layerwright.contract.source import Place, place_of_attribute

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from layerwright.contract.comparing import number
+from layerwright.contract.evidence.losses import trial
 from layerwright.contract.finding import Finding
-from layerwright.contract.losses import trial
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.source import place_of_attribute

@@ -6,15 +6,19 @@ import torch
 from torch import Tensor
 
 from layerwright.contract.comparing import number
-from layerwright.contract.distributions import Rows, kind_of_rows, outputs_on_several_inputs
-from layerwright.contract.finding import Finding
-from layerwright.contract.losses import (
+from layerwright.contract.evidence.distributions import (
+    Rows,
+    kind_of_rows,
+    outputs_on_several_inputs,
+)
+from layerwright.contract.evidence.losses import (
     Trial,
     applies_sigmoid,
     follows_shifts,
     normalizes_itself,
     trial,
 )
+from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.source import place_of_attribute

@@ -5,11 +5,11 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
+from layerwright.contract.evidence.mentions import may_read
+from layerwright.contract.evidence.usage import parts_that_ran, place_of_part, unread_parameters
 from layerwright.contract.finding import Finding
-from layerwright.contract.mentions import may_read
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
-from layerwright.contract.usage import parts_that_ran, place_of_part, unread_parameters
 
 
 @rule(

@@ -4,11 +4,22 @@ from collections.abc import Iterator
 
 import torch
 
-from layerwright.contract.backward_culprit import attempted, nan_culprit, not_finite, passes
 from layerwright.contract.comparing import number
-from layerwright.contract.degenerate import is_unbounded, real_floats
+from layerwright.contract.evidence.backward_culprit import (
+    attempted,
+    nan_culprit,
+    not_finite,
+    passes,
+)
+from layerwright.contract.evidence.degenerate import is_unbounded, real_floats
+from layerwright.contract.evidence.precision import (
+    calls_in,
+    culprit,
+    is_finite,
+    run_in,
+    why_not_castable,
+)
 from layerwright.contract.finding import Finding
-from layerwright.contract.precision import calls_in, culprit, is_finite, run_in, why_not_castable
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import Skip, rule
 from layerwright.contract.source import Place

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from layerwright.contract.degenerate import is_unbounded, real_floats
+from layerwright.contract.evidence.degenerate import is_unbounded, real_floats
+from layerwright.contract.evidence.precision import is_finite, why_not_castable
 from layerwright.contract.finding import Finding
-from layerwright.contract.precision import is_finite, why_not_castable
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.torch_compat.dispatch import OpRecorder

@@ -2,10 +2,15 @@
 
 from collections.abc import Iterator
 
-from layerwright.contract.backward_culprit import attempted, nan_culprit, not_finite, passes
-from layerwright.contract.degenerate import degenerate_inputs
+from layerwright.contract.evidence.backward_culprit import (
+    attempted,
+    nan_culprit,
+    not_finite,
+    passes,
+)
+from layerwright.contract.evidence.degenerate import degenerate_inputs
+from layerwright.contract.evidence.precision import is_finite
 from layerwright.contract.finding import Finding
-from layerwright.contract.precision import is_finite
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import torch
 
-from layerwright.contract.degenerate import degenerate_inputs
+from layerwright.contract.evidence.degenerate import degenerate_inputs
+from layerwright.contract.evidence.precision import culprit, is_finite
 from layerwright.contract.finding import Finding
-from layerwright.contract.precision import culprit, is_finite
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.source import Place

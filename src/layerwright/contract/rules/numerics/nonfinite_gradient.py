@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from layerwright.contract.backward_culprit import nan_culprit, not_finite, passes
+from layerwright.contract.evidence.backward_culprit import nan_culprit, not_finite, passes
+from layerwright.contract.evidence.precision import is_finite
 from layerwright.contract.finding import Finding
-from layerwright.contract.precision import is_finite
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, rule
 

@@ -8,8 +8,8 @@ from unittest.mock import patch
 import torch
 from torch import nn
 
-from layerwright.contract.attributes import held_outside
 from layerwright.contract.comparing import difference
+from layerwright.contract.evidence.attributes import held_outside
 from layerwright.contract.finding import Finding
 from layerwright.contract.gradients import projection
 from layerwright.contract.probe import Probe

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from layerwright.contract.attributes import Held, held_outside
 from layerwright.contract.comparing import difference
+from layerwright.contract.evidence.attributes import Held, held_outside
 from layerwright.contract.finding import Finding, Severity
 from layerwright.contract.gradients import projection
 from layerwright.contract.probe import Probe

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from layerwright.contract.attributes import Held, held_outside
+from layerwright.contract.evidence.attributes import Held, held_outside
+from layerwright.contract.evidence.left_behind import MeetingWatch
 from layerwright.contract.finding import Finding
 from layerwright.contract.gradients import projection
-from layerwright.contract.left_behind import MeetingWatch
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, rule
 from layerwright.contract.source import place_of_attribute

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from layerwright.contract.attributes import held_outside
 from layerwright.contract.comparing import difference
+from layerwright.contract.evidence.attributes import held_outside
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule

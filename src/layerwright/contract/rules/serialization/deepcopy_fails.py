@@ -7,13 +7,13 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from layerwright.contract.finding import Finding
-from layerwright.contract.probe import Probe
-from layerwright.contract.refusals import (
+from layerwright.contract.evidence.refusals import (
     in_words,
     refusals,
     tensors_with_graph,
 )
+from layerwright.contract.finding import Finding
+from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.source import place_of_attribute
 from layerwright.contract.trees import named_tensors

@@ -3,9 +3,9 @@
 import copy
 from collections.abc import Iterator
 
+from layerwright.contract.evidence.refusals import in_words, tensors_with_graph
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
-from layerwright.contract.refusals import in_words, tensors_with_graph
 from layerwright.contract.rule import rule
 from layerwright.contract.source import place_of_attribute
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from layerwright.contract.comparing import difference
+from layerwright.contract.evidence.refusals import in_words, refusals
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
-from layerwright.contract.refusals import in_words, refusals
 from layerwright.contract.rule import rule
 from layerwright.contract.source import place_of_attribute
 

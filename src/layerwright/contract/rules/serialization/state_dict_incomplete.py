@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from layerwright.contract.attributes import held_outside
 from layerwright.contract.comparing import difference
+from layerwright.contract.evidence.attributes import held_outside
+from layerwright.contract.evidence.layer_state import remembers
+from layerwright.contract.evidence.refusals import in_words
 from layerwright.contract.finding import Finding
-from layerwright.contract.layer_state import remembers
 from layerwright.contract.probe import Probe
-from layerwright.contract.refusals import in_words
 from layerwright.contract.rule import LayerRaised, rule
 from layerwright.contract.source import Place, place_of_attribute
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from layerwright.contract.evidence.refusals import in_words
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
-from layerwright.contract.refusals import in_words
 from layerwright.contract.rule import rule
 from layerwright.contract.source import place_of_attribute
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from layerwright.contract.evidence.usage import place_of_part
 from layerwright.contract.finding import Finding
 from layerwright.contract.gradients import projection
 from layerwright.contract.probe import Probe
@@ -13,7 +14,6 @@ from layerwright.contract.rule import rule
 from layerwright.contract.torch_compat.functions import is_function_node
 from layerwright.contract.torch_compat.graph import graph_nodes
 from layerwright.contract.trees import Inputs, is_float
-from layerwright.contract.usage import place_of_part
 
 _TRIES = 5
 

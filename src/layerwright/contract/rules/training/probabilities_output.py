@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from layerwright.contract.distributions import kind_of_rows
+from layerwright.contract.evidence.distributions import kind_of_rows
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule

@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from layerwright.contract.finding import Finding
-from layerwright.contract.mentions import may_read
-from layerwright.contract.probe import Probe
-from layerwright.contract.rule import rule
-from layerwright.contract.usage import (
+from layerwright.contract.evidence.mentions import may_read
+from layerwright.contract.evidence.usage import (
     parts_that_ran,
     place_of_part,
     silent_part,
     unread_parameters,
 )
+from layerwright.contract.finding import Finding
+from layerwright.contract.probe import Probe
+from layerwright.contract.rule import rule
 
 
 @rule(

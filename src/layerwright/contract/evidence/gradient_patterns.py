@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from layerwright.contract.comparing import number
-from layerwright.contract.numeric_gradients import Entry
+from layerwright.contract.evidence.numeric_gradients import Entry
 
 
 def mismatched(entries: Sequence[Entry], tolerance: float, floor: float) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""The child's half of `layerwright.contract.child`: takes requests, runs them, tells the result."""
+"""The child's half of `layerwright.contract.loading.child`: takes requests, runs them, answers."""
 
 import contextlib
 import importlib

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from layerwright.contract.child import Worker, report_progress, run_in_child
+from layerwright.contract.loading.child import Worker, report_progress, run_in_child
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="ends processes by POSIX signals")
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import nn
 
-from layerwright.contract.missing_name import Missing
-from layerwright.contract.script_loading import ImportFailure, LeftOut, Loading, Script
+from layerwright.contract.loading.missing_name import Missing
+from layerwright.contract.loading.script_loading import ImportFailure, LeftOut, Loading, Script
 from layerwright.errors import TargetError
 from layerwright.names import nearest
 from layerwright.targets import FileLoader, importable

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any, Literal, Self
 
-from layerwright.contract import child_side
-from layerwright.contract.child_side import END_OF_OUTPUT, read_frame, write_frame
-from layerwright.contract.resident_memory import resident_bytes
+from layerwright.contract.loading import child_side
+from layerwright.contract.loading.child_side import END_OF_OUTPUT, read_frame, write_frame
+from layerwright.contract.loading.resident_memory import resident_bytes
 
 Ended = Literal[
     "returned", "raised", "exited", "killed", "time limit", "memory limit", "output limit"

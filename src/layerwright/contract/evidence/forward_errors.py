@@ -6,8 +6,8 @@ from math import prod
 
 from torch import nn
 
-from layerwright.contract.module_calls import ModuleCall, ModuleCalls
-from layerwright.contract.part_errors import expected_by
+from layerwright.contract.evidence.module_calls import ModuleCall, ModuleCalls
+from layerwright.contract.evidence.part_errors import expected_by
 from layerwright.contract.rule import LayerRaised
 from layerwright.contract.trees import Inputs, dtype_name, is_float
 from layerwright.names import nearest

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from layerwright.contract.attributes import held_outside
+from layerwright.contract.evidence.attributes import held_outside
 
 
 @dataclass

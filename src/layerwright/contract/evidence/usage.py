@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from layerwright.contract.attributes import held_outside
 from layerwright.contract.comparing import difference
+from layerwright.contract.evidence.attributes import held_outside
+from layerwright.contract.evidence.module_calls import recorded_calls
 from layerwright.contract.gradients import projection
-from layerwright.contract.module_calls import recorded_calls
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised
 from layerwright.contract.source import Place, is_users, place_of_attribute, place_of_class

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from layerwright.contract.attributes import Held, held_outside
+from layerwright.contract.evidence.attributes import Held, held_outside
 
 _PLAIN = (int, float, complex, bool, str, bytes, type(None), nn.Parameter)
 

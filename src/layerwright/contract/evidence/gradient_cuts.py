@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from layerwright.contract.evidence.graph_exits import PURPOSE, Cut, CutRecorder
+from layerwright.contract.evidence.numeric_gradients import Difference, Slope, directions, product
 from layerwright.contract.gradients import weights_like
-from layerwright.contract.graph_exits import PURPOSE, Cut, CutRecorder
-from layerwright.contract.numeric_gradients import Difference, Slope, directions, product
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, Skip
 from layerwright.contract.source import Place

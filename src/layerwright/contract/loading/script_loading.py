@@ -12,8 +12,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import NamedTuple
 
-from layerwright.contract.missing_name import Missing
-from layerwright.contract.script_statements import (
+from layerwright.contract.loading.missing_name import Missing
+from layerwright.contract.loading.script_statements import (
     ASSIGNMENTS,
     DEFINITIONS,
     IMPORTS,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from layerwright.contract.axes import Step, mixed, overlapping, owners, shadows
+from layerwright.contract.evidence.axes import Step, mixed, overlapping, owners, shadows
 from layerwright.contract.rule import LayerRaised
 from layerwright.contract.trees import Inputs, is_float, named_tensors
 

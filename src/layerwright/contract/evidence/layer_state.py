@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from layerwright.contract.attributes import held_outside
 from layerwright.contract.comparing import difference
+from layerwright.contract.evidence.attributes import held_outside
 from layerwright.contract.probe import Probe
 from layerwright.contract.source import Place, place_of_attribute
 from layerwright.contract.torch_compat.dispatch import OpRecorder

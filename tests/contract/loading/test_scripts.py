@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from layerwright.contract.scripts import Missing, classes_of, find_in, load_script
+from layerwright.contract.loading.scripts import Missing, classes_of, find_in, load_script
 from layerwright.errors import TargetError
 
 ARTICLE = '''\

@@ -7,21 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from layerwright.contract.gradient_patterns import (
+from layerwright.contract.evidence.gradient_patterns import (
     is_quantiser,
     is_rectifier,
     is_surrogate,
     mismatched,
     pattern,
 )
-from layerwright.contract.numeric_gradients import (
+from layerwright.contract.evidence.numeric_gradients import (
     Difference,
     Entry,
     directions,
     product,
     sampled,
 )
-from layerwright.contract.replaying import Replay
+from layerwright.contract.evidence.replaying import Replay
 
 _SURROGATE = "forward is flat where backward sends gradients, as surrogate gradients are made"
 _IDENTITY = "its forward returns an argument as it is, so that its backward is what it is for"

@@ -1,0 +1,1 @@
+"""How breaches are demonstrated: observations that several rules share."""
