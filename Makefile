@@ -15,7 +15,7 @@ PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format bench proof clean
+.PHONY: help demo test check format bench pages proof clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ format: .venv/all-installed ## put the code into its form
 
 bench: .venv/all-installed ## print the performance figures, each beside its baseline
 	@set -e; for file in $(BENCHMARKS); do echo "== $$file"; $(BIN)/python $$file; done
+
+pages: .venv/all-installed ## build the rules' pages into build/docs
+	$(BIN)/python docs/build_pages.py build/docs
 
 # One at a time: these tests kill processes, fill disks and measure.
 proof: .venv/all-installed ## run what takes too long for each test run

@@ -18,7 +18,12 @@ def torch_modules(*, training: bool, all_inputs: bool = False) -> Iterator[Case]
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        frozen = torch.backends.flags_frozen()
         from torch.testing._internal.common_modules import module_db
+
+        # The import forbids the whole process to set flags of torch.backends: allow it again.
+        switches = torch.backends.flags_frozen.__globals__
+        switches["__allow_nonbracketed_mutation_flag"] = not frozen
 
         for entry in module_db:
             with torch.random.fork_rng(devices=[]):

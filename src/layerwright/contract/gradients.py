@@ -12,7 +12,7 @@ from layerwright.contract.trees import Inputs, is_float, named_tensors
 
 @dataclass(frozen=True)
 class Gradients:
-    """Gradients by name; None where backward sent nothing.
+    """Gradients by name; None where backward sent nothing. Sparse ones are made dense.
 
     Attributes:
         inputs: of the floating-point inputs.
@@ -74,10 +74,15 @@ def backward(layer: nn.Module, inputs: Inputs, output: Any, seed: int = 0) -> Gr
         leaf.grad = None
     # Not torch.autograd.grad: a reentrant checkpoint refuses it.
     loss.backward(retain_graph=True)
-    found = [leaf.grad for leaf in leaves]
+    found = [dense(leaf.grad) for leaf in leaves]
     for leaf in leaves:
         leaf.grad = None
     return Gradients(
         {item.name: grad for item, grad in zip(floats, found, strict=False)},
         {name: grad for (name, _), grad in zip(parameters, found[len(floats) :], strict=True)},
     )
+
+
+def dense(gradient: Tensor | None) -> Tensor | None:
+    """Return a gradient that all operators accept: those of embeddings may be sparse."""
+    return gradient.to_dense() if gradient is not None and gradient.is_sparse else gradient

@@ -25,7 +25,7 @@ def second_dimension_lost(probe: "Probe", inputs: Inputs, name: str) -> bool:
     """Whether torch's own layers inside take dimension 1 as the batch, and the output lost it.
 
     Recurrent and attention layers with `batch_first=False` declare what dimension 1 of their input
-    is; the layer around them feeds (samples, length, features).
+    is; the layer around them feeds (samples, length, features). See docs/decisions/0007.
     """
     layer = probe.layer()
     inside = [m for m in layer.modules() if isinstance(m, nn.RNNBase | nn.MultiheadAttention)]

@@ -51,7 +51,7 @@ def in_words(error: Exception) -> str:
 
 
 def tensors_with_graph(layer: nn.Module) -> Iterator[Held]:
-    """Yield the attributes that are tensors in the middle of a graph.
+    """Yield the attributes and buffers that are tensors in the middle of a graph.
 
     Those that a forward pre-hook of their module writes anew before each call, as weight
     normalisation by hooks does, are left out.
@@ -63,6 +63,10 @@ def tensors_with_graph(layer: nn.Module) -> Iterator[Held]:
             and not (held.via == "attribute" and _written_by_hook(held.module, held.attribute))
         ):
             yield held
+    for path, module in layer.named_modules():
+        for name, value in module.named_buffers(recurse=False):
+            if value.grad_fn is not None:
+                yield Held(path, module, name, name, value, "attribute")
 
 
 def _written_by_hook(module: nn.Module, name: str) -> bool:

@@ -68,3 +68,25 @@ def test_an_auxiliary_loss_is_a_note():
 def test_what_has_no_graph_passes(layer):
     """Detached tensors, shapes, and weights that a hook or parametrization computes."""
     assert judge(layer).counts == {"passed": 1}
+
+
+class RunningMean(nn.Module):
+    def __init__(self, detached):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+        self.detached = detached
+        self.register_buffer("mean", torch.zeros(4))
+
+    def forward(self, x):
+        y = self.linear(x)
+        if self.training:
+            mean = y.mean((0, 1))
+            self.mean = 0.9 * self.mean + 0.1 * (mean.detach() if self.detached else mean)
+        return y - self.mean.detach()
+
+
+def test_a_buffer_that_hangs_in_the_graph_is_reported():
+    """Each step's graph would hang on the one before."""
+    (finding,) = judge(RunningMean(detached=False)).findings
+    assert (finding.severity, finding.where) == ("error", "mean")
+    assert not judge(RunningMean(detached=True)).findings

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from layerwright.contract.finding import Finding
-from layerwright.contract.gradients import projection
+from layerwright.contract.gradients import dense, projection
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, rule
 from layerwright.contract.source import place_of_attribute
@@ -117,12 +117,12 @@ def _dead(probe: Probe, layer: nn.Module, step: int, *, learn: bool) -> set[str]
         loss = projection(probe.call(layer, inputs, seed=probe.seed + step), probe.seed + step)
         if loss is None:
             return set()
-        grads = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
+        found = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
     except (LayerRaised, RuntimeError):
         return set()
     dead = set()
     with torch.no_grad():
-        for (name, item), grad in zip(named.items(), grads, strict=True):
+        for (name, item), grad in zip(named.items(), map(dense, found), strict=True):
             if grad is None or not bool(grad.any()):
                 dead.add(name)
             elif learn and bool(grad.isfinite().all()):

@@ -24,7 +24,7 @@ from layerwright.contract.source import Place, place_of_class
     since="0.1",
 )
 def eval_not_transparent(probe: Probe) -> Iterator[Finding]:
-    """Compares a training pass with one that comes after `eval()`, a call and `train()`.
+    """Compares a training pass with one after `eval()`, a call and `train()`, done twice.
 
     Answers under equal seeds, the training flags of all parts and which parameters require
     gradients are compared.
@@ -83,14 +83,15 @@ def eval_not_transparent(probe: Probe) -> Iterator[Finding]:
 
 
 def _compared(probe: Probe) -> list[Finding]:
-    """Compare a training pass with one that comes after an evaluation."""
+    """Compare a training pass with one that comes after two evaluations."""
     plain, evaluated = probe.layer(training=True), probe.layer(training=True)
     grads = _grads(evaluated)
-    evaluated.eval()
-    with torch.no_grad():
-        if probe.attempt(lambda: probe.call(evaluated, probe.other_inputs())).raised:
-            probe.call(evaluated)
-    evaluated.train()
+    for _ in range(2):  # what the second evaluation does once more, such as merging weights, shows
+        evaluated.eval()
+        with torch.no_grad():
+            if probe.attempt(lambda: probe.call(evaluated, probe.other_inputs())).raised:
+                probe.call(evaluated)
+        evaluated.train()
     plain.train()
     flags = _flags(plain)
     changed = [path for path, on in _flags(evaluated).items() if on != flags.get(path, on)]
