@@ -121,3 +121,30 @@ def test_evaluations_without_traces_pass(layer):
 def test_a_stream_is_not_judged():
     """What it remembers is meant."""
     assert judge(Stream()).counts == {"skipped": 1}
+
+
+class Merging(nn.Module):
+    """Adds a low-rank part to its weight in eval mode."""
+
+    def __init__(self, guarded):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 3))
+        self.low, self.rank = nn.Parameter(torch.randn(3, 1)), nn.Parameter(torch.randn(1, 3))
+        self.guarded, self.merged = guarded, False
+
+    def train(self, mode=True):
+        super().train(mode)
+        if not mode and not (self.guarded and self.merged):
+            self.weight.data += self.low.data @ self.rank.data
+            self.merged = True
+        return self
+
+    def forward(self, x):
+        return x @ (self.weight if self.merged else self.weight + self.low @ self.rank)
+
+
+def test_a_second_evaluation_changes_nothing_either():
+    """Weights that eval() merges are merged once."""
+    x = torch.randn(4, 3)
+    assert check(Merging(guarded=False).train(), x, select=["MOD002"]).findings
+    assert not check(Merging(guarded=True).train(), x, select=["MOD002"]).findings

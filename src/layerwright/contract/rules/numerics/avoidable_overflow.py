@@ -25,8 +25,9 @@ from layerwright.contract.rule import Skip, rule
 from layerwright.contract.source import Place
 from layerwright.contract.trees import Inputs, named_tensors
 
-# exp overflows float32 at 89, float64 at 710; logits and residual streams of this size occur.
-LARGEST = (100.0, 400.0)
+# 1 - sigmoid(x) is zero in float32 from 17, in float64 from 37. exp overflows float32 at 89, float64
+# at 710. Logits and residual streams of this size occur.
+LARGEST = (20.0, 100.0, 400.0)
 
 # What float64 says must fit into float32 with room: else the overflow is the true result.
 FITS = 1e30
@@ -43,7 +44,7 @@ FITS = 1e30
     since="0.1",
 )
 def avoidable_overflow(probe: Probe) -> Iterator[Finding]:
-    """Scales the inputs up to 100 and compares a training step with the same step in float64.
+    """Scales the inputs up to 20, 100 and 400, and compares a training step with the same step in float64.
 
     ## Why is this bad
     `exp` overflows float32 at 89. A softplus, a softmax or a logsumexp that is written as in the

@@ -16,7 +16,7 @@ from layerwright.contract.source import place_of_attribute
     promise="no attribute keeps the graph of a forward pass",
     family="serialization",
     needs=("train_forward",),
-    explains=("SER002", "TRN006", "PRF001"),
+    explains=("SER002", "PRF001"),
     since="0.1",
 )
 def live_graph_on_self(probe: Probe) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ _STEPS = 3
     promise="training steps can follow each other",
     family="training",
     needs=("train_forward", "backward", "parameters"),
-    explains=("DST001", "CMP002"),
+    explains=("SER002", "SER005", "DST001", "CMP002"),
     since="0.1",
 )
 def second_step_fails(probe: Probe) -> Iterator[Finding]:
