@@ -1,7 +1,7 @@
 """PUR006 ignored-input."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -20,9 +20,6 @@ _SHAPES_ONLY = {
     "empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like",
     "randint_like", "new_empty", "new_zeros", "new_ones", "new_full", "sym_size", "size",
 }  # fmt: skip
-
-
-_Change = Callable[[Tensor], Tensor]
 
 
 @rule(
@@ -78,42 +75,34 @@ def ignored_input(probe: Probe) -> Iterator[Finding]:
 
     ## Limits
     Arguments with a default, `*args` and tensors inside of containers are not judged, and neither
-    is an input that is asked for its shape, dtype or device alone. An input that operators carry
-    to the answer counts as used, also where it changes nothing yet, as behind a gate that starts at
-    zero: NaN and infinity get through those. Where even they change nothing, it is cut off.
+    is an input that is asked for its shape, dtype or device alone. An input that reaches the answer
+    through operators counts as used, also where it changes nothing yet, as behind a gate that
+    starts at zero.
     """
     required = _required(probe)
     if not required:
         probe.skip("forward demands no tensor by name")
     with torch.no_grad():
-        modes = [mode for mode in (False, True) if _runs(probe, training=mode)]
         for name in required:
+            modes = [mode for mode in (False, True) if _runs(probe, training=mode)]
             uses = [_use(probe, name, training=mode) for mode in modes]
-            if "shape" in uses:
+            if "used" in uses or "shape" in uses or any(_matters(probe, name, m) for m in modes):
                 continue
-            changes: list[_Change] = [_reordered, _halved, _flipped]
-            if "used" in uses:
-                changes += _STRANGE
-            if not _matters(probe, name, modes, changes):
-                yield _finding(probe, name, uses)
-
-
-def _finding(probe: Probe, name: str, uses: list[str]) -> Finding:
-    if "used" in uses:
-        how = f"what is computed from {name} is left out of the output, and NaN leaves no trace"
-    elif "computed" in uses:
-        how = f"what is computed from {name} reaches no output"
-    else:
-        how = f"no operator reads {name}"
-    place = probe.place()
-    return Finding(
-        where=f"forward, input {name}",
-        expected=f"an answer that {name} has a part in",
-        found=f"{how}; other values of it change nothing, in eval and training mode",
-        fix=f"use {name} in forward, or take it out of the arguments",
-        file=place.file,
-        line=place.line,
-    )
+            computed = "computed" in uses
+            place = probe.place()
+            yield Finding(
+                where=f"forward, input {name}",
+                expected=f"an answer that {name} has a part in",
+                found=(
+                    f"what is computed from {name} reaches no output"
+                    if computed
+                    else f"no operator reads {name}"
+                )
+                + "; other values of it change nothing, in eval and training mode",
+                fix=f"use {name} in forward, or take it out of the arguments",
+                file=place.file,
+                line=place.line,
+            )
 
 
 def _required(probe: Probe) -> list[str]:
@@ -194,21 +183,18 @@ def _memory(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-def _matters(probe: Probe, name: str, modes: list[bool], changes: list[_Change]) -> bool:
+def _matters(probe: Probe, name: str, training: bool) -> bool:  # noqa: FBT001
     """Tell whether any of several changes of an input changes an answer, or is refused."""
     try:
-        for training in modes:
-            before = probe.call(probe.layer(training=training))
-            for change in changes:
-                inputs = probe.inputs()
-                (tensor,) = [item.tensor for item in inputs.tensors() if item.name == name]
-                if change in _STRANGE and not tensor.is_floating_point():
-                    return True
-                answer = probe.call(
-                    probe.layer(training=training), inputs.replaced(name, change(tensor))
-                )
-                if difference(before, answer, exact=True):
-                    return True
+        before = probe.call(probe.layer(training=training))
+        for change in (_reordered, _halved, _flipped):
+            inputs = probe.inputs()
+            (tensor,) = [item.tensor for item in inputs.tensors() if item.name == name]
+            answer = probe.call(
+                probe.layer(training=training), inputs.replaced(name, change(tensor))
+            )
+            if difference(before, answer, exact=True):
+                return True
     except LayerRaised:
         return True
     return False
@@ -226,19 +212,3 @@ def _flipped(tensor: Tensor) -> Tensor:
     if tensor.dtype == torch.bool:
         return ~tensor
     return tensor.amax() + tensor.amin() - tensor if not tensor.is_complex() else -tensor
-
-
-def _nan(tensor: Tensor) -> Tensor:
-    return torch.full_like(tensor, torch.nan)
-
-
-def _infinite(tensor: Tensor) -> Tensor:
-    return torch.full_like(tensor, torch.inf)
-
-
-def _minus_infinite(tensor: Tensor) -> Tensor:
-    return torch.full_like(tensor, -torch.inf)
-
-
-# They get through a gate at zero and over any threshold.
-_STRANGE: list[_Change] = [_nan, _infinite, _minus_infinite]
