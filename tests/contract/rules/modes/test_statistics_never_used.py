@@ -103,3 +103,23 @@ def test_instance_norm_passes():
     """It reads what it tracks."""
     layer = nn.InstanceNorm1d(4, track_running_stats=True)
     assert judge(layer, torch.randn(3, 4, 7)).counts == {"passed": 1}
+
+
+class AuxiliaryNorm(nn.Module):
+    """The second half of a training batch is normalised apart, as AdvProp does."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.auxiliary = nn.BatchNorm1d(6), nn.BatchNorm1d(6)
+
+    def forward(self, x):
+        if not self.training:
+            return self.norm(x)
+        clean, other = x.chunk(2)
+        return torch.cat([self.norm(clean), self.auxiliary(other)])
+
+
+def test_a_part_that_only_training_calls_passes():
+    """Eval leaves it out, statistics and all."""
+    report = check(AuxiliaryNorm(), torch.randn(8, 6), select=["MOD007"])
+    assert [item.outcome for item in report.results] == ["passed"]

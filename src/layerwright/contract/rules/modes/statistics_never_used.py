@@ -78,8 +78,9 @@ def statistics_never_used(probe: Probe) -> Iterator[Finding]:
     Use the running statistics where `self.training` is False, or do not keep any.
 
     ## Limits
-    Monitors, such as the load of experts or the use of codes, belong to modules that treat samples
-    one by one and are not reported.
+    A part that only training calls, such as the auxiliary batch norm of adversarial training, is
+    not judged. Monitors, such as the load of experts or the use of codes, belong to modules that
+    treat samples one by one and are not reported.
 
     ## References
     - https://github.com/pytorch/pytorch/issues/4534
@@ -88,13 +89,16 @@ def statistics_never_used(probe: Probe) -> Iterator[Finding]:
     before = memory_of(layer)
     calls = _watched(probe, layer)
     written = changes(before, memory_of(layer))
+    if not written:
+        return
+    evaluated = _watched(probe, probe.layer())
     buffers = dict(layer.named_buffers())
     for name in written:
         tensor = buffers.get(name)
         if tensor is None or not tensor.is_floating_point():
             continue
         owner_path, _, attribute = name.rpartition(".")
-        if owner_path not in calls:
+        if owner_path not in calls or owner_path not in evaluated:
             continue
         if _matters(probe, name) or not _mixes(probe, owner_path, calls[owner_path]):
             continue
