@@ -97,3 +97,19 @@ def test_a_process_group_of_the_callers_is_left_alone():
         assert dist.is_initialized()
     finally:
         dist.destroy_process_group()
+
+
+class Heads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.heads = nn.ModuleDict({"one": nn.Linear(3, 2), "other": nn.Linear(3, 4)})
+
+    def forward(self, x, task):
+        return self.heads[task](x)
+
+
+def test_a_word_may_choose_what_is_used():
+    """The head of another task is not unused."""
+    found = result(Heads(), torch.randn(4, 3), "one")
+    assert found.outcome == "skipped"
+    assert "task" in found.reason

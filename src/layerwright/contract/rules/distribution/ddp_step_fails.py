@@ -81,8 +81,8 @@ def ddp_step_fails(probe: Probe) -> Iterator[Finding]:
 
     ## Limits
     A layer whose parameters are all used sooner or later, as experts are, is not reported, nor is
-    one in which a parameter gets no gradient in some steps only, or one whose example inputs leave
-    out an argument of forward that might use it. There is one process: what
+    one in which a parameter gets no gradient in some steps only, or one whose forward might use it
+    with another value of an argument that is left out, a word, a flag or a whole number. There is one process: what
     processes do to each other is not seen.
 
     ## References
@@ -99,8 +99,8 @@ def ddp_step_fails(probe: Probe) -> Iterator[Finding]:
     unused = _never_used(probe)
     place = probe.place()
     where = "the second training step"
-    if unused and _left_out(probe):
-        probe.skip(f"{unused[0]} may belong to the argument {_left_out(probe)}, not given here")
+    if unused and (name := _chooses(probe)):
+        probe.skip(f"{unused[0]} may belong to the argument {name}, with another value")
     if unused:
         where = f"{unused[0]}" + (f" (and {len(unused) - 1} more)" if len(unused) > 1 else "")
         place = _place_of(probe, unused[0])
@@ -125,8 +125,11 @@ def ddp_step_fails(probe: Probe) -> Iterator[Finding]:
     )
 
 
-def _left_out(probe: Probe) -> str:
-    """Return an argument of forward that the example inputs leave at its default, or ""."""
+def _chooses(probe: Probe) -> str:
+    """Return an argument of forward that may choose what is used, or "".
+
+    It is left at its default, or its value is a word, a flag or a whole number.
+    """
     given = probe.inputs()
     try:
         signature = inspect.signature(probe.subject.layer.forward)
@@ -137,7 +140,8 @@ def _left_out(probe: Probe) -> str:
         (
             name
             for name, parameter in signature.parameters.items()
-            if name not in bound and parameter.default is not inspect.Parameter.empty
+            if isinstance(bound.get(name), str | int)
+            or (name not in bound and parameter.default is not inspect.Parameter.empty)
         ),
         "",
     )
