@@ -77,18 +77,34 @@ def unread_parameters(probe: Probe, *, frozen: bool = False) -> list[str]:
         probe: holds the layer; equal calls must give equal answers.
         frozen: look at parameters without `requires_grad`, too.
     """
+    suspects = _on_examples(probe, frozen=frozen)
+    return _on_others(probe, _without_effect(probe, suspects)) if suspects else []
+
+
+def only_effective_parameters(probe: Probe) -> list[str]:
+    """Return the trained parameters that get no gradient, on any input, and yet have an effect."""
+    suspects = _on_examples(probe, frozen=False)
+    if not suspects:
+        return []
+    unread = set(_without_effect(probe, suspects))
+    return _on_others(probe, [name for name in suspects if name not in unread])
+
+
+def _on_examples(probe: Probe, *, frozen: bool) -> list[str]:
+    """Return the parameters that get no gradient on the example inputs, in neither mode."""
     suspects = [
         name
         for name, item in probe.layer().named_parameters()
         if item.numel() and is_float(item) and (item.requires_grad or frozen)
     ]
     for training in (True, False):
-        if not suspects:
-            return []
-        suspects = _without_gradient(probe, suspects, probe.inputs(), training=training)
-    if not suspects:
-        return []
-    suspects = _without_effect(probe, suspects)
+        if suspects:
+            suspects = _without_gradient(probe, suspects, probe.inputs(), training=training)
+    return suspects
+
+
+def _on_others(probe: Probe, suspects: list[str]) -> list[str]:
+    """Return those that get no gradient on other inputs, either."""
     for inputs in _others(probe):
         with suppress(LayerRaised):  # other values may not be allowed
             suspects = _without_gradient(probe, suspects, inputs, training=True)

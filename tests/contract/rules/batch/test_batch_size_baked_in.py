@@ -86,6 +86,11 @@ def test_a_size_kept_by_the_first_call_is_reported():
         (nn.InstanceNorm2d(3, affine=True), (3, 8, 8)),
         (Layer(lambda m, x: x + m.table, table=nn.Parameter(torch.zeros(5, 6))), (5, 6)),
         (Layer(lambda _, x: x.view(2, 4, -1).roll(1, 1).view(x.shape)), (8, 6)),
+        # The random samples that torch takes belong to the 3 channels of one image.
+        (
+            nn.FractionalMaxPool2d(2, output_size=3, _random_samples=torch.rand(1, 3, 2)),
+            (3, 7, 7),
+        ),
         (Cache(), (4, 5, 6)),
         (nn.Linear(6, 3), (4, 6)),
         (nn.LazyLinear(3), (4, 6)),

@@ -68,6 +68,15 @@ def test_equal_answers_pass():
         assert result(layer, torch.randn(4, 3)).outcome == "passed"
 
 
+def test_a_shape_that_torch_gets_wrong_itself_is_no_fault_of_the_layer():
+    """Its fake kernel says (1,) where the loss of one sample is a scalar."""
+    found = result(
+        nn.MultiLabelMarginLoss(reduction="none"), torch.rand(4), torch.tensor([1, -1, 0, 2])
+    )
+    assert found.outcome == "skipped"
+    assert "aten::multilabel_margin_loss" in found.reason
+
+
 def test_no_graph_no_verdict():
     """What is not one graph cannot be compared."""
     assert result(nn.GRU(3, 4), torch.randn(5, 2, 3)).outcome == "skipped"

@@ -7,6 +7,7 @@ from torch import nn
 
 from layerwright.contract.batch import Batch, history_effect, remembers
 from layerwright.contract.comparing import difference
+from layerwright.contract.evidence.attributes import held_outside
 from layerwright.contract.evidence.axes import changed_at, owners, resized
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Attempt, Probe
@@ -138,22 +139,14 @@ def _refuses(attempt: Attempt, size: int) -> bool:
 
 
 def _independent(probe: Probe, inputs: Inputs, names: tuple[str, ...], size: int) -> bool:
-    """Whether rows are independent and interchangeable, also with other parameters.
+    """Whether rows are independent and interchangeable, also with other values in the layer.
 
-    With other parameters: a parameter for each row, as channels have, is often the same at first.
+    With other values: a parameter for each row, as channels have, is often the same at first.
     """
-    layer = probe.layer()
-    generator = torch.Generator().manual_seed(probe.seed)
-    for tensor in [*layer.parameters(), *_trained_buffers(probe, layer)]:
-        if is_float(tensor):
-            noise = torch.rand(tensor.shape, generator=generator).to(tensor)
-            tensor.data.mul_(1 + 0.2 * noise).add_(0.01 * noise)
-    state = layer.state_dict()
+    trained = _trained_buffers(probe, probe.layer())
 
     def answer(given: Inputs) -> object:
-        fresh = probe.layer()
-        fresh.load_state_dict(state)
-        return probe.call(fresh, given)
+        return probe.call(_disturbed(probe, trained), given)
 
     try:
         whole = answer(inputs.clone())
@@ -185,8 +178,30 @@ def _independent(probe: Probe, inputs: Inputs, names: tuple[str, ...], size: int
     return True
 
 
-def _trained_buffers(probe: Probe, layer: nn.Module) -> list[torch.Tensor]:
-    """Return the buffers that training updates, such as running statistics."""
+def _disturbed(probe: Probe, trained_buffers: set[str]) -> nn.Module:
+    """Return a layer with other parameters, trained buffers and drawn tensors, always the same."""
+    layer = probe.layer()
+    buffers = [item for name, item in layer.named_buffers() if name in trained_buffers]
+    drawn = [
+        held.value
+        for held in held_outside(layer)
+        if held.via in {"attribute", "container"} and _is_drawn(held.value)
+    ]  # copied with the layer, unlike those of its class or of a closure
+    generator = torch.Generator().manual_seed(probe.seed)
+    for tensor in [*layer.parameters(), *buffers, *drawn]:
+        if is_float(tensor):
+            noise = torch.rand(tensor.shape, generator=generator).to(tensor)
+            tensor.data.mul_(1 + 0.2 * noise).add_(0.01 * noise)
+    return layer
+
+
+def _is_drawn(value: object) -> bool:
+    """Tell whether a value is a tensor whose entries differ, as those of a zero state do not."""
+    return isinstance(value, torch.Tensor) and len(value.unique()) > 1
+
+
+def _trained_buffers(probe: Probe, layer: nn.Module) -> set[str]:
+    """Return the names of the buffers that training updates, such as running statistics."""
     trained = probe.layer(training=True)
     before = {name: buffer.clone() for name, buffer in trained.named_buffers()}
     probe.attempt(lambda: probe.call(trained))
@@ -195,4 +210,4 @@ def _trained_buffers(probe: Probe, layer: nn.Module) -> list[torch.Tensor]:
         for name, buffer in trained.named_buffers()
         if name not in before or not torch.equal(before[name], buffer)
     }
-    return [buffer for name, buffer in layer.named_buffers() if name in changed]
+    return changed & {name for name, _ in layer.named_buffers()}

@@ -1,6 +1,7 @@
 """CMP002 compiled-differs."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from layerwright.contract.evidence.compiled_pass import (
     amplifies,
@@ -13,6 +14,7 @@ from layerwright.contract.evidence.compiled_pass import (
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, rule
+from layerwright.contract.torch_compat.fake_kernels import misdescribed_operator
 
 
 @rule(
@@ -70,7 +72,8 @@ def compiled_differs(probe: Probe) -> Iterator[Finding]:
     ## Limits
     Compiled is with the backend aot_eager, which runs the traced graph, forward and backward, with
     torch's usual kernels. A layer that draws random numbers is judged in eval mode only, a layer
-    that amplifies roundings not at all.
+    that amplifies roundings not at all, nor one that calls an operator of torch that torch's own
+    compiler is told a wrong shape or dtype of.
 
     ## References
     - https://github.com/pytorch/pytorch/issues/169253: state that a compiled module gets wrong
@@ -89,6 +92,9 @@ def compiled_differs(probe: Probe) -> Iterator[Finding]:
                 raise LayerRaised(error) from error
             words = differ(expected, actual)
             if words and not amplifies(probe, given, training=training):
+                operator = misdescribed_operator(partial(answer, probe, layer, layer, given))
+                if operator:
+                    probe.skip(f"torch tells its compiler a wrong shape or dtype for {operator}")
                 yield Finding(
                     where=f"forward in {'training' if training else 'eval'} mode, {words[0]}",
                     expected="what the layer gives without torch.compile",

@@ -152,5 +152,7 @@ _CHANGES: dict[str, Callable[[Tensor], Tensor | None]] = {
     "with one sample more": lambda tensor: _longer(tensor, 0),
     "in float64": lambda tensor: tensor.double() if is_float(tensor) else None,
     "of integers": lambda tensor: tensor.long() if tensor.is_floating_point() else None,
-    "without its first dimension": lambda tensor: tensor[0] if tensor.dim() > 1 else None,
+    "without its first dimension": lambda tensor: (
+        tensor[0] if tensor.dim() > 1 and len(tensor) else None
+    ),
 }
