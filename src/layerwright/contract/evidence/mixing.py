@@ -27,12 +27,54 @@ def second_dimension_lost(probe: "Probe", inputs: Inputs, name: str) -> bool:
     Recurrent and attention layers with `batch_first=False` declare what dimension 1 of their input
     is; the layer around them feeds (samples, length, features). See docs/decisions/0007.
     """
+    size, length = _first_two(inputs, name)
+    shapes = _shapes_of(probe, inputs, name, batch_first=False)
+    return length not in (1, size) and all(
+        shape[:1] == (size,) and length not in shape[:-1] for shape in shapes or [()]
+    )
+
+
+def one_sample_kept(
+    probe: "Probe", inputs: Inputs, name: str, outputs: tuple[Tensor, ...]
+) -> int | None:
+    """Return the one sample that the output is made of, all others being dropped; else None.
+
+    Recurrent and attention layers with `batch_first=True` declare that dimension 0 of their input
+    holds the samples; the layer around them selects along it, and keeps the length.
+
+    Args:
+        probe: of the layer.
+        inputs: of the followed pass.
+        name: of the input whose dimension 0 is judged.
+        outputs: trails of the outputs of that pass.
+    """
+    size, length = _first_two(inputs, name)
+    shapes = _shapes_of(probe, inputs, name, batch_first=True)
+    if not shapes or length in (1, size) or not all(length in shape for shape in shapes):
+        return None
+    kept = {index for trail in outputs for index, part in enumerate(trail) if bool(part.any())}
+    return kept.pop() if len(kept) == 1 else None
+
+
+def _first_two(inputs: Inputs, name: str) -> tuple[int, int]:
+    """Return the sizes of the first two dimensions; (0, 1) if there is no sequence of features."""
+    first = next(item.tensor for item in inputs.tensors() if item.name == name)
+    if first.dim() + (not is_float(first)) != 3:
+        return 0, 1
+    return first.shape[0], first.shape[1]
+
+
+def _shapes_of(
+    probe: "Probe", inputs: Inputs, name: str, *, batch_first: bool
+) -> list[tuple[int, ...]] | None:
+    """Return the shapes of the outputs, if torch's sequence layers inside are fed the input's form.
+
+    None if the layer has none inside, or they have another `batch_first`, or are fed otherwise.
+    """
     layer = probe.layer()
     inside = [m for m in layer.modules() if isinstance(m, nn.RNNBase | nn.MultiheadAttention)]
-    first = next(item.tensor for item in inputs.tensors() if item.name == name)
-    if not inside or inside[0] is layer or first.dim() + (not is_float(first)) != 3:
-        return False
-    size, length = first.shape[:2]
+    if not inside or inside[0] is layer:
+        return None
     seen: list[tuple[int, ...]] = []
 
     def look(_module: nn.Module, args: tuple[object, ...]) -> None:
@@ -40,19 +82,15 @@ def second_dimension_lost(probe: "Probe", inputs: Inputs, name: str) -> bool:
             seen.append(tuple(args[0].shape))
 
     for module in inside:
-        if not module.batch_first:
+        if bool(module.batch_first) == batch_first:
             module.register_forward_pre_hook(look)
     try:
         output = probe.call(layer, inputs.clone())
     except LayerRaised:
-        return False
-    shapes = [tuple(item.tensor.shape) for item in named_tensors(output)]
-    return (
-        length not in (1, size)
-        and bool(seen)
-        and all(shape[:2] == (size, length) for shape in seen)
-        and all(shape[:1] == (size,) and length not in shape[:-1] for shape in shapes)
-    )
+        return None
+    if not seen or not all(shape[:2] == _first_two(inputs, name) for shape in seen):
+        return None
+    return [tuple(item.tensor.shape) for item in named_tensors(output)]
 
 
 def is_any(step: Step, names: tuple[str, ...]) -> bool:

@@ -102,6 +102,15 @@ BROKEN = {
         (torch.randn(4, 8, 6),),
         "batch_first=False",
     ),
+    "the last sample instead of the last step": (
+        Layer(
+            lambda m, x: m.head(m.lstm(x)[0][-1]),
+            lstm=nn.LSTM(6, 5, batch_first=True),
+            head=nn.Linear(5, 3),
+        ),
+        (torch.randn(4, 8, 6),),
+        "made of sample 6 alone",
+    ),
 }
 
 

@@ -13,6 +13,7 @@ from layerwright.contract.evidence.mixing import (
     SPREAD,
     appends,
     is_any,
+    one_sample_kept,
     over_samples,
     paired_wrongly,
     rows_kept,
@@ -44,7 +45,8 @@ def samples_mixed(probe: Probe) -> Iterator[Finding]:
     decide. Reported are a `view` that cuts samples apart (a transposition written as `view`), a
     softmax or a statistic over the dimension of the samples, rows paired with another sample's
     rows (`repeat` where `repeat_interleave` was meant), samples that come out in another order, and
-    a recurrent or attention layer that takes the second dimension as the batch, which is then lost.
+    a recurrent or attention layer that takes the second dimension as the batch, which is then lost,
+    and one that takes the first as the batch, of which a single sample is then selected.
 
     ## Why is this bad
     The same image gets another answer in another batch, and none that means anything alone. The
@@ -125,6 +127,16 @@ def _judged(case: SampledCase, followed: Followed) -> Iterator[Finding]:
             "(batch_first=False); the output has dimension 0 left, not dimension 1",
             fix="pass batch_first=True, or feed (length, batch, features) and select the step "
             "along dimension 0",
+        )
+        return
+    kept = one_sample_kept(case.probe, case.inputs, case.names[0], followed.outputs)
+    if kept is not None:
+        yield _finding(
+            case.probe,
+            None,
+            found="a recurrent or attention layer inside takes dimension 0 as the batch "
+            f"(batch_first=True), and the output is made of sample {kept} alone, of {case.size}",
+            fix="select the step along dimension 1, as in output[:, -1]",
         )
         return
     starts = [step for step in followed.steps if step.starts_mixing]

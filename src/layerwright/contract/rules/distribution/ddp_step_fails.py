@@ -82,8 +82,8 @@ def ddp_step_fails(probe: Probe) -> Iterator[Finding]:
     ## Limits
     A layer whose parameters are all used sooner or later, as experts are, is not reported, nor is
     one in which a parameter gets no gradient in some steps only, or one whose forward might use it
-    with another value of an argument that is left out, a word, a flag or a whole number. There is one process: what
-    processes do to each other is not seen.
+    with another value of an argument that is left out, a word, a flag or a whole number. There is
+    one process: what processes do to each other is not seen.
 
     ## References
     - https://github.com/pytorch/pytorch/issues/43259: parameters that were not used in the loss

@@ -132,7 +132,7 @@ def _decision(probe: Probe, name: str) -> Place | None:
 
 
 class _Decisions(TorchFunctionMode):
-    """Notes calls that are given a tensor of the graph and return none but whole or truth values."""
+    """Notes calls that make whole or truth values of a tensor in the graph."""
 
     def __init__(self) -> None:
         super().__init__()
