@@ -50,3 +50,22 @@ def test_several_findings_of_the_cause(report, finding, result):
     follows = finding(rule_id="BBB001", explained_by="AAA001")
     whole = report(result("failed", findings=twice), result("failed", findings=(follows,)))
     assert families(whole) == [("AAA001", ["BBB001"]), ("AAA001", [])]
+
+
+def test_the_same_fault_of_several_parts_is_one_cause(report, finding, result):
+    """On one line and in the same words; numbers of their own are not hidden."""
+    alike = [finding(where=f"blocks[{place}]", file="m.py", line=3) for place in range(5)]
+    other = finding(where="head", file="m.py", line=3, found="2.5 at entry [0]")
+    elsewhere = finding(where="tail", file="m.py", line=4)
+    whole = report(result("failed", findings=(*alike, other, elsewhere)))
+    assert [cause.where for cause in causes(whole)] == [
+        "blocks[0], blocks[1], blocks[2] and 2 more",
+        "head",
+        "tail",
+    ]
+
+
+def test_findings_without_a_line_stand_for_themselves(report, finding, result):
+    """They may have nothing in common."""
+    whole = report(result("failed", findings=(finding(where="a"), finding(where="b"))))
+    assert [cause.where for cause in causes(whole)] == ["a", "b"]

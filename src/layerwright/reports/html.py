@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -133,7 +134,7 @@ def _report(report: "Report", number: int) -> Iterator[str]:
 
 
 def _finding(cause: Cause) -> Iterator[str]:
-    finding = cause.finding
+    finding = replace(cause.finding, where=cause.where)
     severity = finding.severity or "error"
     yield f'<article class="finding {_safe(severity)}">'
     yield f'<h3>{_word(severity)} <span class="id">{_safe(finding.rule_id)}</span> '

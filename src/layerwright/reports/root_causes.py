@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from layerwright.contract.finding import Finding, Report
 
+_MOST = 3  # names of parts in one line
+
 
 @dataclass(frozen=True)
 class Cause:
@@ -14,10 +16,20 @@ class Cause:
     Args:
         finding: the root.
         consequences: the findings that it explains, directly or through another.
+        others: findings of the same rule on the same line that say the same of other parts, such as
+            the other layers of a Python list.
     """
 
     finding: "Finding"
     consequences: tuple["Finding", ...] = ()
+    others: tuple["Finding", ...] = ()
+
+    @property
+    def where(self) -> str:
+        """The parts of the layer that are concerned: three, and how many more."""
+        names = list(dict.fromkeys(item.where for item in (self.finding, *self.others)))
+        more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
+        return ", ".join(names[:_MOST]) + more
 
 
 def causes(report: "Report") -> list[Cause]:
@@ -43,7 +55,28 @@ def causes(report: "Report") -> list[Cause]:
             standing.append(finding)
         else:
             families[id(root)].append(finding)
-    return [Cause(finding, tuple(families.get(id(finding), ()))) for finding in standing]
+    alike: dict[object, list[Finding]] = {}
+    for finding in standing:
+        alike.setdefault(_sameness(finding), []).append(finding)
+    return [
+        Cause(first, tuple(families.get(id(first), ())), tuple(others))
+        for first, *others in alike.values()
+    ]
+
+
+def _sameness(finding: "Finding") -> object:
+    """Return what findings have in common that are one fault: the line, and all words but where."""
+    if finding.line is None:
+        return id(finding)
+    return (
+        finding.rule_id,
+        finding.severity,
+        finding.file,
+        finding.line,
+        finding.expected,
+        finding.found,
+        finding.fix,
+    )
 
 
 def _root(

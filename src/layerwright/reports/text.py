@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from io import StringIO
 from typing import TYPE_CHECKING
 
@@ -129,7 +130,7 @@ def _show_report(terminal: _Terminal, report: "Report", *, verbose: bool) -> Non
         terminal.line(("note: ", _STYLES["note"]), note)
     for cause in roots:
         terminal.line()
-        _show_finding(terminal, cause.finding)
+        _show_finding(terminal, cause)
         _show_consequences(terminal, cause)
     if roots:
         terminal.line()
@@ -155,7 +156,8 @@ def _show_headline(terminal: _Terminal, report: "Report", *, cropped: bool) -> N
     terminal.show(line)
 
 
-def _show_finding(terminal: _Terminal, finding: "Finding") -> None:
+def _show_finding(terminal: _Terminal, cause: Cause) -> None:
+    finding = replace(cause.finding, where=cause.where)
     severity = finding.severity or "error"
     terminal.line(
         (severity, _STYLES[severity]),
