@@ -43,9 +43,10 @@ bench: .venv/all-installed ## print the performance figures, each beside its bas
 pages: .venv/all-installed ## build the rules' pages into build/docs
 	$(BIN)/python docs/build_pages.py build/docs
 
-# One at a time: these tests kill processes, fill disks and measure.
+# The contract's can share the cores; the others kill processes, fill disks and measure.
 proof: .venv/all-installed ## run what takes too long for each test run
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTS) -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/contract -n $(WORKERS) -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --ignore tests/contract -m slow
 
 clean: ## remove what was made here, but not runs/
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

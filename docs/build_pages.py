@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from layerwright.contract.catalog import catalog
-from layerwright.contract.page import page_of
+from layerwright.contract.page import domain_of, page_of
 from layerwright.contract.rule import Rule
 from layerwright.errors import OptionError
 
@@ -30,7 +30,7 @@ def page_in_markdown(rule: Rule, rules: dict[str, Rule]) -> str:
         ("promise", rule.promise),
         ("severity", rule.severity),
         ("tier", rule.tier),
-        ("needs", ", ".join(rule.needs) or "nothing"),
+        ("judges a layer if", domain_of(rule) or "always"),
         ("excused by", ", ".join(rule.excused_by) or "no trait"),
         ("explains", ", ".join(_link(item, rules) for item in rule.explains) or "nothing"),
         ("requires", ", ".join(_link(item, rules) for item in rule.requires) or "nothing"),

@@ -17,6 +17,7 @@ def test_a_page_has_everything_about_the_rule(capsys, name):
     assert lines[0] == "PUR001 input-mutated"
     assert "Promise: forward leaves the caller's tensors untouched." in lines
     assert "A breach is an error. Since 0.1, stable." in lines
+    assert "Judges a layer if: forward runs on the example inputs in eval mode." in lines
     assert "Traits that excuse a layer: inplace." in lines
     headings = [line[3:] for line in lines if line.startswith("## ")]
     assert headings[:4] == ["Why is this bad", "Bad", "Good", "How to fix"]

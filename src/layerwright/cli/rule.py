@@ -26,7 +26,7 @@ def rule(
     from layerwright.cli.project_config import project_config
     from layerwright.contract.catalog import catalog, find_rule
     from layerwright.contract.outside import OUTSIDE_FAULTS
-    from layerwright.contract.page import page_of
+    from layerwright.contract.page import domain_of, page_of
 
     for fault in OUTSIDE_FAULTS:
         if name.upper() == fault.id or name == fault.name:
@@ -38,13 +38,21 @@ def rule(
         facts = ("id", "name", "promise", "family", "severity", "tier", "since", "status")
         print_json(
             {key: getattr(found, key) for key in facts}
-            | {"summary": page.summary, "sections": dict(page.sections)}
+            | {
+                "judges_if": domain_of(found),
+                "summary": page.summary,
+                "sections": dict(page.sections),
+            }
         )
         return 0
     print(f"{found.id} {found.name}")
     print(f"\nPromise: {found.promise}.")
-    tier = "" if found.tier == "standard" else ", runs with --tier full"
-    print(f"A breach is {_article(found.severity)}{tier}. Since {found.since}, {found.status}.")
+    runs = "" if found.tier == "standard" else ", runs with --tier full"
+    if found.status == "preview":
+        runs = f", runs with --select {found.id} only"
+    print(f"A breach is {_article(found.severity)}{runs}. Since {found.since}, {found.status}.")
+    if domain_of(found):
+        print(f"Judges a layer if: {domain_of(found)}.")
     if found.excused_by:
         print(f"Traits that excuse a layer: {', '.join(found.excused_by)}.")
     print(f"\n{page.summary}")

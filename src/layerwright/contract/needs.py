@@ -6,6 +6,21 @@ from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, Skip
 from layerwright.contract.trees import is_float, named_tensors
 
+IN_WORDS = {
+    "unbuilt": "its constructor can be watched",
+    "forward": "forward runs on the example inputs in eval mode",
+    "train_forward": "forward runs on the example inputs in training mode",
+    "backward": "its gradients on the example inputs are finite",
+    "deterministic": "equal calls under one seed give equal answers",
+    "constructor": "it can be built again",
+    "parameters": "it has parameters that are trained",
+    "float_inputs": "it takes floating-point inputs",
+    "float_outputs": "it returns floating-point tensors",
+    "float32": "it computes in float32",
+    "batch": "samples are independent along a dimension of its inputs",
+    "loss": "a loss is given",
+}
+
 
 def unmet(probe: Probe, need: str) -> str | None:
     """Return why a need of a rule does not hold for this layer, or None if it holds."""

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from layerwright.contract.case import Case
+from layerwright.contract.needs import IN_WORDS
 from layerwright.contract.rule import Rule
 from layerwright.contract.traits import traits
 from layerwright.errors import OptionError
@@ -54,6 +55,11 @@ class Page:
         if not isinstance(case, Case):
             raise OptionError(f"the section {heading!r} expected to define a Case named case.")
         return case
+
+
+def domain_of(rule: Rule) -> str:
+    """Return what must hold of a layer before the rule judges it, in words; "" if nothing must."""
+    return "; ".join(IN_WORDS[need] for need in rule.needs)
 
 
 def page_of(rule: Rule) -> Page:

@@ -62,6 +62,7 @@ def fully_masked_row(probe: Probe) -> Iterator[Finding]:
     `count.clamp(min=1)`.
 
     ## Limits
+    A mask is an input of two values that has the leading dimensions of another input.
     `nn.MultiheadAttention` gives NaN here too: it is a warning, and an error only when the NaN
     reaches the answers of other samples. Masks that hide nothing are not judged.
 

@@ -63,7 +63,8 @@ def length_baked_in(probe: Probe) -> Iterator[Finding]:
 
     ## Limits
     A layer that accepts one length only (a table of positions, a linear layer over time) is sound:
-    it says so by raising. Layers that remember earlier calls on purpose are skipped.
+    it says so by raising. An input of one dimension has no length. Layers that remember earlier
+    calls on purpose are skipped.
     """
     inputs = probe.inputs()
     tensors = inputs.tensors()

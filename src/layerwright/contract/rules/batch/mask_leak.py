@@ -64,8 +64,9 @@ def mask_leak(probe: Probe) -> Iterator[Finding]:
     dimension of the keys: `mask[:, None, :]` for scores of shape (batch, queries, keys).
 
     ## Limits
-    Layers with convolutions, whose neighbourhoods reach into the padding, are skipped, and so are
-    flags that hide nothing by design. Masks without both values in the example say nothing.
+    A mask is an input of two values that has the leading dimensions of another input. Layers with
+    convolutions, whose neighbourhoods reach into the padding, are skipped, and so are flags that
+    hide nothing by design. Masks without both values in the example say nothing.
     """
     masks = list(find_masks(probe))
     if not masks:

@@ -66,7 +66,8 @@ def not_causal(probe: Probe) -> Iterator[Finding]:
     `(kernel_size - 1) * dilation`; normalise over features, not over time.
 
     ## Limits
-    Without the trait, other kinds of leaks are not told from layers that look both ways on purpose.
+    An input of one dimension has no positions. Without the trait, other kinds of leaks are not told
+    from layers that look both ways on purpose.
     """
     promised = probe.traits.causal
     reaches = list(_reaches(probe, quick=not promised))

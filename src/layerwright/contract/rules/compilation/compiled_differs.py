@@ -71,9 +71,9 @@ def compiled_differs(probe: Probe) -> Iterator[Finding]:
 
     ## Limits
     Compiled is with the backend aot_eager, which runs the traced graph, forward and backward, with
-    torch's usual kernels. A layer that draws random numbers is judged in eval mode only, a layer
-    that amplifies roundings not at all, nor one that calls an operator of torch that torch's own
-    compiler is told a wrong shape or dtype of.
+    torch's usual kernels. A layer that draws random numbers is judged in eval mode only. Not judged
+    are layers that are no single graph (CMP001), that amplify roundings, or that call an operator
+    of torch of which torch tells its own compiler a wrong shape or dtype.
 
     ## References
     - https://github.com/pytorch/pytorch/issues/169253: state that a compiled module gets wrong

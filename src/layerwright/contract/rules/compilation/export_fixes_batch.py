@@ -61,8 +61,9 @@ def export_fixes_batch(probe: Probe) -> Iterator[Finding]:
     `x.shape[0]`, and `math.sqrt(x.shape[0])` by `x.shape[0] ** 0.5`.
 
     ## Limits
-    Only the batch is made dynamic, in an example of at least three samples. A size that a module
-    of torch fixes, as its recurrent layers do, is not reported.
+    Only the batch is made dynamic, in an example of at least three samples. A size that a module of
+    torch fixes, as its recurrent layers do, is not reported, and a layer that cannot be exported at
+    all (CMP003) is not judged.
 
     ## References
     - https://github.com/pytorch/pytorch/issues/150842: a batch that export specialises

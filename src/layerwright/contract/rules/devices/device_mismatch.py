@@ -63,8 +63,9 @@ def device_mismatch(probe: Probe) -> Iterator[Finding]:
 
     ## Limits
     Nothing is computed, so a pass ends where Python asks for the values of a tensor: what comes
-    behind that line is not judged. A layer that branches on the kind of device is skipped. Tensors
-    without dimensions may stay on the CPU, torch allows it.
+    behind that line is not judged. An operator without a fake kernel ends it, too. A layer that
+    branches on the kind of device is skipped. Tensors without dimensions may stay on the CPU, torch
+    allows it.
 
     ## References
     - https://github.com/pytorch/pytorch/issues/29807

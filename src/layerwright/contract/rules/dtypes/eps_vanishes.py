@@ -56,8 +56,9 @@ def eps_vanishes(probe: Probe) -> Iterator[Finding]:
     ## Limits
     Layers that are not finite at these inputs in float32 either are not judged here; see NUM005.
     What happens inside a function of torch is torch's own: `F.normalize` has an eps of 1e-12. Zeros
-    are tried only if the example inputs hold values on both sides of zero, or zeros. It is a note
-    for layers that are handed over in float32, and a warning for layers in float16.
+    are tried only if the example inputs hold values on both sides of zero, or zeros, and rows of
+    equal values only if the examples are not bounded, normalised or sorted. It is a note for layers
+    that are handed over in float32, and a warning for layers in float16.
     """
     reason = why_not_castable(probe.layer(), probe.inputs())
     if reason:

@@ -109,6 +109,7 @@ def flatten_merges_samples(probe: Probe) -> Iterator[Finding]:
     behind it. `nn.AdaptiveAvgPool2d` makes it fit all sizes.
 
     ## Limits
+    Judged are layers of one tensor whose first floating-point input has three to five dimensions.
     An error when it happens to the example inputs, and rows begin inside of samples; a warning when
     it happens at another size only, or when one image becomes several rows. A layer that raises at
     other sizes passes. So does one whose output has another number of rows at its own size on

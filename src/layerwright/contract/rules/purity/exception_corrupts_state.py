@@ -71,7 +71,8 @@ def exception_corrupts_state(probe: Probe) -> Iterator[Finding]:
 
     ## Limits
     Only exceptions that the inputs provoke are tried, after a good call that fills caches. A layer
-    whose answers depend on earlier calls anyway is skipped.
+    whose answers depend on earlier calls anyway is skipped, and so is one that takes every input
+    that is tried.
     """
     with torch.no_grad():
         layer = probe.layer()

@@ -68,9 +68,10 @@ def factory_arguments_ignored(probe: Probe) -> Iterator[Finding]:
     `factory = {"device": device, "dtype": dtype}`.
 
     ## Limits
-    Parameters that keep a dtype of their own beside others that follow are reported only if
-    forward raises for inputs of the dtype asked for. A dtype that changes the output may be meant
-    for computing, and is not judged. Buffers may keep their dtype.
+    Judged are layers whose constructor takes `device` or `dtype`. Parameters that keep a dtype of
+    their own beside others that follow are reported only if forward raises for inputs of the dtype
+    asked for. A dtype that changes the output may be meant for computing, and is not judged.
+    Buffers may keep their dtype.
 
     ## References
     - https://github.com/pytorch/pytorch/issues/104187

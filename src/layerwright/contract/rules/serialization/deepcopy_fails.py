@@ -70,7 +70,8 @@ def deepcopy_fails(probe: Probe) -> Iterator[Finding]:
 
     ## Limits
     A number with a graph, as an auxiliary loss on `self`, and weights that a hook computes anew
-    before each call (`torch.nn.utils.weight_norm`) are passed over.
+    before each call (`torch.nn.utils.weight_norm`) are passed over. Lazy layers are not judged:
+    torch cannot copy them before their first call.
 
     ## References
     - https://github.com/pytorch/pytorch/issues/54580: a stored activation

@@ -68,9 +68,9 @@ def meta_load_differs(probe: Probe) -> Iterator[Finding]:
     `_load_from_state_dict` in front of `super()`, and leave the assignment to torch.
 
     ## Limits
-    Buffers that the state dict leaves out on purpose (`persistent=False`) must be computed again
-    by whoever builds on meta; layers that have some are skipped. So are layers that cannot be
-    built on meta, which DEV003 judges.
+    Buffers that the state dict leaves out on purpose (`persistent=False`) must be computed again by
+    whoever builds on meta; layers that have some are skipped. So are layers that cannot be built on
+    meta, which DEV003 judges, and lazy ones, whose shapes no meta tensor tells.
 
     ## References
     - https://github.com/pytorch/pytorch/issues/104187
