@@ -104,6 +104,8 @@ def _fixed(probe: Probe) -> Iterator[Finding]:
     tensors = [item for item in inputs.tensors() if item.tensor.dim()]
     if not tensors or tensors[0].tensor.dim() < 2 or tensors[0].tensor.shape[0] < 2:
         probe.skip("the example input does not hold two samples or more")
+    if any(item.tensor.layout != torch.strided for item in tensors):
+        probe.skip("an input is sparse")
     size = tensors[0].tensor.shape[0]
     names = tuple(item.name for item in tensors if item.tensor.shape[0] == size)
     others = [size - 1, size + 1, 2 * size]
@@ -201,7 +203,7 @@ def _is_drawn(value: object) -> bool:
 
 
 def _trained_buffers(probe: Probe, layer: nn.Module) -> set[str]:
-    """Return the names of the buffers that training updates, such as running statistics."""
+    """Return the names of the saved buffers that training updates, such as running statistics."""
     trained = probe.layer(training=True)
     before = {name: buffer.clone() for name, buffer in trained.named_buffers()}
     probe.attempt(lambda: probe.call(trained))
@@ -210,4 +212,4 @@ def _trained_buffers(probe: Probe, layer: nn.Module) -> set[str]:
         for name, buffer in trained.named_buffers()
         if name not in before or not torch.equal(before[name], buffer)
     }
-    return changed & {name for name, _ in layer.named_buffers()}
+    return changed & set(layer.state_dict())  # others are room to work in, not statistics
