@@ -23,7 +23,7 @@ def misdescribed_operator(call: Callable[[], object]) -> str:
 
 class _Compared(TorchDispatchMode):
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.wrong = ""
 
     def __torch_dispatch__(

@@ -69,6 +69,15 @@ class Sampler(nn.Module):
         return x + torch.randn_like(x)
 
 
+def test_an_operator_of_torch_that_ignores_strides_is_a_warning():
+    """The layer that calls it can help itself with contiguous()."""
+    scores = torch.randn(12, 2, 5).log_softmax(-1)
+    lengths = torch.tensor([12, 12]), torch.tensor([3, 2])
+    found = result(nn.CTCLoss(), scores, torch.tensor([1, 2, 3, 4, 1]), *lengths).findings[0]
+    assert found.severity == "warning"
+    assert "aten::_ctc_loss" in found.found
+
+
 def test_memory_that_is_read_as_it_lies_is_found():
     """The finding names input and layout."""
     found = result(Kernel(), torch.randn(4, 6)).findings[0]

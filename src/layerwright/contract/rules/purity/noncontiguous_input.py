@@ -9,6 +9,7 @@ from layerwright.contract.comparing import difference
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, rule
+from layerwright.contract.torch_compat.strides import stride_blind_operator
 from layerwright.contract.trees import Inputs
 
 # Kernels for other strides sum in another order.
@@ -59,7 +60,9 @@ def noncontiguous_input(probe: Probe) -> Iterator[Finding]:
 
     ## Limits
     A layer that refuses such an input, as `view` does, tells the caller what to do: this is only
-    noted. Answers that rounding alone turns over, as of a tie, are not compared.
+    noted. Answers that rounding alone turns over, as of a tie, are not compared. Where an operator
+    of torch itself is at fault this is a warning: `nn.CTCLoss` reads targets that are laid end to
+    end, one after the other in memory, also when they have gaps.
 
     ## References
     - https://github.com/Dao-AILab/flash-attention/issues/355: strides that a kernel ignored
@@ -98,13 +101,15 @@ def _judge(probe: Probe, name: str, words: str, inputs: Inputs) -> Finding | Non
         )
     if gap is None or _turns_over(probe):
         return None
+    operator = stride_blind_operator(lambda: probe.call(probe.layer(), inputs), tolerance=SAME)
     place = probe.place()
     return Finding(
         where=where,
         expected=expected,
-        found=gap,
+        found=f"{gap}; torch's own {operator} does not look at strides" if operator else gap,
         fix=f"call {name}.contiguous() before its memory is read, or use operators that know "
         "strides",
+        severity="warning" if operator else None,
         file=place.file,
         line=place.line,
     )
