@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from layerwright.contract.catalog import catalog
-from layerwright.contract.page import domain_of, page_of
+from layerwright.contract.page import domain_of, page_of, require_complete
 from layerwright.contract.rule import Rule
 from layerwright.errors import OptionError
 
@@ -25,6 +25,7 @@ def page_in_markdown(rule: Rule, rules: dict[str, Rule]) -> str:
     Raises:
         OptionError: the page is incomplete, or names an unknown rule.
     """
+    require_complete(rule)
     page = page_of(rule)
     facts = [
         ("promise", rule.promise),

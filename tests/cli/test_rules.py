@@ -44,6 +44,8 @@ def test_own_rules_are_listed_and_a_missing_module_is_wrong_usage(capsys, tmp_pa
     (tmp_path / "pyproject.toml").write_text('[tool.layerwright]\nrules = ["list_rules"]\n')
     assert main(["rules"]) == 0
     assert "OWN003 never-wrong (error)" in capsys.readouterr().out
+    assert main(["rule", "OWN003"]) == 0  # a page of one line is a page
+    assert "Finds nothing." in capsys.readouterr().out
     (tmp_path / "pyproject.toml").write_text('[tool.layerwright]\nrules = ["no_such_rules"]\n')
     assert main(["rules"]) == 2
     assert "'no_such_rules'" in capsys.readouterr().err

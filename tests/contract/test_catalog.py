@@ -11,8 +11,8 @@ import pytest
 
 import layerwright.contract
 from layerwright.contract import rules as rules_package
-from layerwright.contract.catalog import catalog, find_rule
-from layerwright.contract.page import page_of
+from layerwright.contract.catalog import catalog, find_rule, selected
+from layerwright.contract.page import require_complete
 from layerwright.contract.rule import rule
 from layerwright.contract.traits import TRAITS
 from layerwright.errors import OptionError, TargetError
@@ -52,7 +52,7 @@ def test_a_rule_is_lawful(rule):
     assert set(rule.explains) | set(rule.requires) <= IDS - {rule.id}
     assert set(rule.explains).isdisjoint(rule.requires)
     assert not rule.promise.endswith(".")
-    assert page_of(rule).summary
+    require_complete(rule)
     tests = (Path(__file__).parent / "rules" / rule.family).glob("test_*.py")
     assert any(rule.id in test.read_text() for test in tests)
 
@@ -76,6 +76,11 @@ def test_every_trait_excuses_or_informs_some_rule():
     )
     for trait in TRAITS:
         assert re.search(rf"\b{trait}\b", text), trait
+
+
+NEW = rule("NEW001", "tried-out", promise="p", family="own", since="1", status="preview")(
+    lambda probe: []
+)
 
 
 # Names decide nothing: a verdict comes from behaviour and structure.
@@ -144,6 +149,20 @@ def test_a_rule_with_an_impossible_head_is_refused(given, message):
     with pytest.raises(OptionError) as error:
         rule(**{**head, **given})
     assert message in str(error.value)
+
+
+def test_a_preview_rule_runs_only_if_it_is_named():
+    """Nobody's build ends red by a rule that is tried out, unless they asked for that rule."""
+
+    def chosen(**options):
+        return {rule.id for rule in selected([NEW, *RULES], **options)}
+
+    for options in ({}, {"tier": "full"}, {"select": ["NEW", "PUR"], "tier": "full"}):
+        assert "NEW001" not in chosen(**options)
+    for select in (["NEW001"], ["tried-out"], ["NEW001", "PUR"]):
+        assert "NEW001" in chosen(select=select)
+    assert chosen(select=["NEW001"], ignore=["NEW001"]) == set()
+    assert chosen(select=["NEW001", "PUR"]) - {"NEW001"} == chosen(select=["PUR"])
 
 
 def test_rules_are_found_by_id_and_by_name():

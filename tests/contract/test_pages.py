@@ -1,13 +1,15 @@
 """Every rule's page is complete, and its examples prove it."""
 
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from layerwright.contract.catalog import catalog
 from layerwright.contract.check import check
-from layerwright.contract.page import page_of
+from layerwright.contract.page import page_of, require_complete
+from layerwright.errors import OptionError
 
 RULES = [
     pytest.param(
@@ -46,3 +48,30 @@ def test_the_documentation_is_built_from_the_pages(tmp_path):
     for rule in catalog():
         assert f"[{rule.id} {rule.name}]({rule.id}.md)" in index
         assert "## How to fix" in (tmp_path / f"{rule.id}.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("## Why is this bad", "## Why", "'Why', which no page has"),
+        ("## How to fix", "## Limits", "'How to fix' on its page"),
+        ("## How to fix", "## Good", "'Good' once"),
+        ("Compares", "## Limits\nCompares", "a first line"),
+    ],
+)
+def test_an_incomplete_page_is_refused(old, new, words):
+    """A heading that is missing, unknown or there twice; no summary."""
+    doc = "Compares.\n\n## Why is this bad\nx\n\n## Bad\nx\n\n## Good\nx\n\n## How to fix\nx\n"
+    require_complete(documented(doc))
+    with pytest.raises(OptionError, match=words):
+        require_complete(documented(doc.replace(old, new)))
+
+
+def documented(doc):
+    """Return a rule with this docstring."""
+
+    def judge(_probe):
+        return []
+
+    judge.__doc__ = doc
+    return replace(catalog()[0], judge=judge)

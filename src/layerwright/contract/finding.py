@@ -156,7 +156,7 @@ class Report:
     @property
     def ok(self) -> bool:
         """False when a finding is an error, or when nothing could be judged."""
-        return self.judged and all(finding.severity != "error" for finding in self.findings)
+        return self.judged and all(item.severity not in {"error", None} for item in self.findings)
 
     def raise_for_findings(self) -> None:
         """Raise if the report is not `ok`.

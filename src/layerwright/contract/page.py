@@ -63,23 +63,31 @@ def domain_of(rule: Rule) -> str:
 
 
 def page_of(rule: Rule) -> Page:
-    """Return a rule's page.
+    """Return a rule's page, as far as it is written: rules of users need no complete one."""
+    summary, *parts = _split(rule)
+    bodies = (body.strip() for body in parts[1::2])
+    return Page(summary.strip(), dict(zip(parts[::2], bodies, strict=True)))
+
+
+def require_complete(rule: Rule) -> None:
+    """Hold the page of one of our rules to its form.
 
     Raises:
         OptionError: the docstring lacks a heading, or has one that is not allowed or twice.
     """
-    text = inspect.cleandoc(rule.doc)
-    summary, *parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
-    headings = parts[::2]
-    sections = {heading: body.strip() for heading, body in zip(headings, parts[1::2], strict=True)}
+    headings, page = _split(rule)[1::2], page_of(rule)
     for heading in headings:
         if heading not in REQUIRED + OPTIONAL:
             raise OptionError(f"{rule.id} has the heading {heading!r}, which no page has.")
-        if headings.count(heading) > 1 or not sections[heading]:
+        if headings.count(heading) > 1 or not page.sections[heading]:
             raise OptionError(f"{rule.id} expected the heading {heading!r} once, with text.")
     for heading in REQUIRED:
-        if heading not in sections:
+        if heading not in page.sections:
             raise OptionError(f"{rule.id} expected the heading {heading!r} on its page.")
-    if not summary.strip():
+    if not page.summary:
         raise OptionError(f"{rule.id} expected a first line that says what it does.")
-    return Page(summary.strip(), sections)
+
+
+def _split(rule: Rule) -> list[str]:
+    """Return the text before the first heading, and then each heading and its text in turn."""
+    return re.split(r"^## (.+)$", inspect.cleandoc(rule.doc), flags=re.MULTILINE)
