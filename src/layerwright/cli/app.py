@@ -52,7 +52,7 @@ def build_app() -> App:
         name="layerwright",
         help="Build custom PyTorch layers, know that they are right, and train them exactly.",
         version=__version__,
-        help_format="plaintext",
+        help_format="markdown",
         default_parameter=Parameter(show_default=False),
         suppress_keyboard_interrupt=False,
     )

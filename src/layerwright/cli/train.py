@@ -41,7 +41,7 @@ def train(
     Args:
         target: built-in network, file.py:Net, or file.py:recipe (a function returning a Recipe).
         options: the fields of the recipe.
-        run_dir: the run's folder, new or empty; default runs/<network>-<data>-<n>.
+        run_dir: the run's folder, new or empty; default runs/NETWORK-DATA-N.
         threads: CPU threads to compute with.
         show_parameters: print which parameters decay, by their role, and do not train.
         as_json: print one JSON object at the end; progress goes to stderr.
