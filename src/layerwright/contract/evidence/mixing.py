@@ -1,6 +1,6 @@
 """How the samples of a batch meet in a forward pass: what an operator does with them."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor, nn
 
@@ -11,6 +11,7 @@ from layerwright.contract.trees import Inputs, is_float, named_tensors
 if TYPE_CHECKING:
     from layerwright.contract.probe import Probe
 
+_SEQUENCES = 3  # dimensions of (samples, length, features)
 PAIRS = ("add", "sub", "mul", "div", "bmm", "matmul", "cat", "stack", "maximum", "minimum")
 SOFTMAX = ("_softmax", "_log_softmax")
 SPREAD = ("var", "std", "var_mean", "std_mean")
@@ -25,12 +26,16 @@ def second_dimension_lost(probe: "Probe", inputs: Inputs, name: str) -> bool:
     """Whether torch's own layers inside take dimension 1 as the batch, and the output lost it.
 
     Recurrent and attention layers with `batch_first=False` declare what dimension 1 of their input
-    is; the layer around them feeds (samples, length, features). See docs/decisions/0007.
+    is; the layer around them feeds (samples, length, features), as they come or made of images. See
+    docs/decisions/0007.
     """
-    size, length = _first_two(inputs, name)
-    shapes = _shapes_of(probe, inputs, name, batch_first=False)
+    first = next(item.tensor for item in inputs.tensors() if item.name == name)
+    fed = _fed(probe, inputs, first, batch_first=False)
+    if fed is None:
+        return False
+    size, length = fed.size, fed.length
     return length not in (1, size) and all(
-        shape[:1] == (size,) and length not in shape[:-1] for shape in shapes or [()]
+        shape[:1] == (size,) and length not in shape[:-1] for shape in fed.outputs
     )
 
 
@@ -48,32 +53,33 @@ def one_sample_kept(
         name: of the input whose dimension 0 is judged.
         outputs: trails of the outputs of that pass.
     """
-    size, length = _first_two(inputs, name)
-    shapes = _shapes_of(probe, inputs, name, batch_first=True)
-    if not shapes or length in (1, size) or not all(length in shape for shape in shapes):
+    first = next(item.tensor for item in inputs.tensors() if item.name == name)
+    fed = _fed(probe, inputs, first, batch_first=True)
+    if fed is None or fed.length in (1, fed.size):
+        return None
+    if not all(fed.length in shape for shape in fed.outputs):
         return None
     kept = {index for trail in outputs for index, part in enumerate(trail) if bool(part.any())}
     return kept.pop() if len(kept) == 1 else None
 
 
-def _first_two(inputs: Inputs, name: str) -> tuple[int, int]:
-    """Return the sizes of the first two dimensions; (0, 1) if there is no sequence of features."""
-    first = next(item.tensor for item in inputs.tensors() if item.name == name)
-    if first.dim() + (not is_float(first)) != 3:
-        return 0, 1
-    return first.shape[0], first.shape[1]
+class _Fed(NamedTuple):
+    """How torch's sequence layers inside were fed (size, length, features), and what came out."""
+
+    size: int
+    length: int
+    outputs: list[tuple[int, ...]]
 
 
-def _shapes_of(
-    probe: "Probe", inputs: Inputs, name: str, *, batch_first: bool
-) -> list[tuple[int, ...]] | None:
-    """Return the shapes of the outputs, if torch's sequence layers inside are fed the input's form.
+def _fed(probe: "Probe", inputs: Inputs, first: Tensor, *, batch_first: bool) -> _Fed | None:
+    """Return how the sequence layers inside are fed; None if there are none, or they are otherwise.
 
-    None if the layer has none inside, or they have another `batch_first`, or are fed otherwise.
+    Dimension 0 of what they are fed is that of the input; so is dimension 1, if the input has one.
     """
     layer = probe.layer()
     inside = [m for m in layer.modules() if isinstance(m, nn.RNNBase | nn.MultiheadAttention)]
-    if not inside or inside[0] is layer:
+    rank = first.dim() + (not is_float(first))  # of numbers of words, each becomes features
+    if not inside or inside[0] is layer or rank < _SEQUENCES:
         return None
     seen: list[tuple[int, ...]] = []
 
@@ -88,9 +94,12 @@ def _shapes_of(
         output = probe.call(layer, inputs.clone())
     except LayerRaised:
         return None
-    if not seen or not all(shape[:2] == _first_two(inputs, name) for shape in seen):
+    if not seen or len(seen[0]) != _SEQUENCES:
         return None
-    return [tuple(item.tensor.shape) for item in named_tensors(output)]
+    size, length = first.shape[0], first.shape[1] if rank == _SEQUENCES else seen[0][1]
+    if any(shape[:2] != (size, length) for shape in seen):
+        return None
+    return _Fed(size, length, [tuple(item.tensor.shape) for item in named_tensors(output)])
 
 
 def is_any(step: Step, names: tuple[str, ...]) -> bool:

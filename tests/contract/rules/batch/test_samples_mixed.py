@@ -102,6 +102,16 @@ BROKEN = {
         (torch.randn(4, 8, 6),),
         "batch_first=False",
     ),
+    "patches of images to attention that takes them for the batch": (
+        Layer(
+            lambda m, x: m.head(m.encoder(m.patches(x).flatten(2).transpose(1, 2)).mean(1)),
+            patches=nn.Conv2d(3, 8, 4, stride=4),
+            encoder=nn.TransformerEncoderLayer(8, 2, 16),
+            head=nn.Linear(8, 3),
+        ),
+        (torch.randn(4, 3, 12, 12),),
+        "batch_first=False",
+    ),
     "the last sample instead of the last step": (
         Layer(
             lambda m, x: m.head(m.lstm(x)[0][-1]),
@@ -204,6 +214,14 @@ SOUND = {
     "deviation of the batch": (
         Layer(appended_deviation, conv=nn.Conv2d(4, 5, 3)),
         torch.randn(4, 3, 8, 8),
+    ),
+    "frames of one film": (
+        Layer(
+            lambda m, x: m.lstm(m.conv(x).flatten(1)[:, None])[0][:, 0],
+            conv=nn.Conv2d(3, 2, 3),
+            lstm=nn.LSTM(32, 5),
+        ),
+        torch.randn(8, 3, 6, 6),
     ),
     "temporal shift": (Layer(temporal_shift, conv=nn.Conv2d(3, 4, 3)), torch.randn(8, 3, 6, 6)),
     "windows": (Layer(windows, linear=nn.Linear(3, 5)), torch.randn(3, 4, 6, 3)),
