@@ -100,3 +100,21 @@ def test_a_size_kept_by_the_first_call_is_reported():
 def test_sound_layers_are_not_reported(layer, x):
     """Also where dimension 0 has a fixed size because it is no batch, or calls are remembered."""
     assert result(layer, torch.randn(x)).outcome in {"passed", "skipped"}
+
+
+@pytest.mark.parametrize("rules", [["BAT003"], ["DTY003"], ["NUM003"], ["INI003"]])
+def test_a_sparse_input_is_no_crash(rules):
+    """It has no memory to be viewed, cut or rolled."""
+    layer = Layer(lambda m, x, edges: torch.sparse.mm(edges, m.linear(x)), linear=nn.Linear(4, 3))
+    report = check(layer, torch.randn(5, 4), torch.eye(5).roll(1, 0).to_sparse(), select=rules)
+    assert report.counts["error"] == 0, report.results
+
+
+@pytest.mark.parametrize("holder", range(4))
+def test_a_maximum_over_samples_is_no_independence(holder):
+    """Whichever sample holds it."""
+    x = torch.randn(4, 3, 2)
+    x[holder, 0, 0] = 9.0
+    layer = Layer(lambda _, x: x / x.max())
+    report = check(layer, x, select=["BAT002", "BAT003", "BAT008"])
+    assert report.counts["skipped"] == 3, report.results

@@ -112,6 +112,20 @@ BROKEN = {
         (torch.randn(4, 3, 12, 12),),
         "batch_first=False",
     ),
+    "first token, the same for all samples": (
+        Layer(
+            lambda m, x: m.encoder(
+                torch.cat(
+                    [m.token.expand(len(x), 1, 8), m.patches(x).flatten(2).transpose(1, 2)], 1
+                )
+            )[:, 0],
+            patches=nn.Conv2d(3, 8, 4, stride=4),
+            token=nn.Parameter(torch.randn(8)),
+            encoder=nn.TransformerEncoderLayer(8, 2, 16),
+        ),
+        (torch.randn(4, 3, 12, 12),),
+        "batch_first=False",
+    ),
     "the last sample instead of the last step": (
         Layer(
             lambda m, x: m.head(m.lstm(x)[0][-1]),
@@ -270,3 +284,16 @@ def test_the_trait_excuses():
         traits={"mixes_batch": True},
     )
     assert check(case, select=["BAT001"]).results[0].outcome == "skipped"
+
+
+def ranged(_, z):
+    least, largest = z.abs().min(), z.abs().max()
+    return torch.polar((z.abs() - least) / (largest - least), z.angle())
+
+
+def test_extremes_of_other_samples_are_told_without_numbers():
+    """Without the last sample nothing moved: the words do not claim that something did."""
+    z = torch.randn(2, 3, 4, 4, generator=torch.manual_seed(1), dtype=torch.complex64)
+    (finding,) = result(Layer(ranged), z).findings
+    assert "a statistic (aten::min) runs over the samples" in finding.found
+    assert "None" not in finding.found

@@ -101,6 +101,11 @@ def samples_mixed(probe: Probe) -> Iterator[Finding]:
     - https://github.com/sbi-dev/pyknos/issues/35: samples and contexts were paired wrongly
     """
     if probe.batch is not None:
+        # Attention over samples, of which the output takes what is the same for all: a first token.
+        if probe.batch.dim == 0 and second_dimension_lost(
+            probe, probe.batch.inputs, probe.batch.batched[0]
+        ):
+            yield _second_is_the_batch(probe)
         return
     if not isinstance(probe.traits.batch_dim, str):
         probe.skip("the trait batch_dim is given, and no samples are independent along it")
@@ -120,14 +125,7 @@ def samples_mixed(probe: Probe) -> Iterator[Finding]:
 
 def _judged(case: SampledCase, followed: Followed) -> Iterator[Finding]:
     if second_dimension_lost(case.probe, case.inputs, case.names[0]):
-        yield _finding(
-            case.probe,
-            None,
-            found="a recurrent or attention layer inside takes dimension 1 as the batch "
-            "(batch_first=False); the output has dimension 0 left, not dimension 1",
-            fix="pass batch_first=True, or feed (length, batch, features) and select the step "
-            "along dimension 0",
-        )
+        yield _second_is_the_batch(case.probe)
         return
     kept = one_sample_kept(case.probe, case.inputs, case.names[0], followed.outputs)
     if kept is not None:
@@ -178,6 +176,17 @@ def _judged(case: SampledCase, followed: Followed) -> Iterator[Finding]:
     yield from _competition(case, starts)
 
 
+def _second_is_the_batch(probe: Probe) -> Finding:
+    return _finding(
+        probe,
+        None,
+        found="a recurrent or attention layer inside takes dimension 1 as the batch "
+        "(batch_first=False); the output has dimension 0 left, not dimension 1",
+        fix="pass batch_first=True, or feed (length, batch, features) and select the step along "
+        "dimension 0",
+    )
+
+
 def _competition(case: SampledCase, starts: list[Step]) -> Iterator[Finding]:
     """Judge a softmax or a statistic over the samples."""
     whole, fewer = case.answer(case.size), case.answer(case.size - 1)
@@ -200,7 +209,8 @@ def _competition(case: SampledCase, starts: list[Step]) -> Iterator[Finding]:
     if len(whole) == 1:
         dim = next(dim for dim, size in enumerate(fewer[0].shape) if size != whole[0].shape[dim])
         words = difference(whole[0].narrow(dim, 0, case.size - 1), fewer[0])
-        moved = f"; without the last of {case.size} samples, of the other samples' answers {words}"
+        if words:  # the least and the largest value may lie in a sample that stayed
+            moved = f"; without the last of {case.size} samples, of the other answers {words}"
     yield _finding(
         case.probe,
         starts[0],
