@@ -30,6 +30,13 @@ def test_a_slow_rule_says_so(capsys):
     assert "A breach is a note, runs with --tier full." in capsys.readouterr().out
 
 
+def test_a_preview_rule_says_how_to_run_it(capsys):
+    """No tier brings it."""
+    assert main(["rule", "DST002"]) == 0
+    shown = capsys.readouterr().out
+    assert "A breach is a warning, runs with --select DST002 only. Since 0.1, preview." in shown
+
+
 def test_json_holds_the_facts_and_the_sections(capsys):
     """One object."""
     assert main(["rule", "GRD001", "--json"]) == 0

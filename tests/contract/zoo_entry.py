@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from layerwright.contract.case import Case
+from layerwright.contract.catalog import catalog
 from layerwright.contract.check import check
 from layerwright.contract.isolation import isolated
 
@@ -51,9 +52,11 @@ def case_of(entry, which):
 
 
 def report_of(path, which):
-    """Check one of the two layers in the tier that the file asks for."""
+    """Check one of the two layers in the tier, and with the preview rules, of the file."""
     entry = load(path)
-    return check(case_of(entry, which), tier=getattr(entry, "TIER", "standard"))
+    more = getattr(entry, "PREVIEW", ())
+    select = sorted({rule.id[:3] for rule in catalog()} | set(more)) if more else None
+    return check(case_of(entry, which), tier=getattr(entry, "TIER", "standard"), select=select)
 
 
 def roots(report):

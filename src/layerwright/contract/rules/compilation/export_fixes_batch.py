@@ -84,7 +84,7 @@ def export_fixes_batch(probe: Probe) -> Iterator[Finding]:
         expected="any number of samples",
         found=f"the batch is fixed at {batch.size}{at}; the layer itself takes others",
         fix="work on the whole batch instead of looping over it, and keep x.shape[0] as it is, "
-        "without int() or math",
+        "without len(), int() or math",
         file=result.place.file,
         line=result.place.line,
     )

@@ -21,6 +21,7 @@ from layerwright.contract.trees import is_float
     family="compilation",
     severity="warning",
     needs=("forward", "deterministic"),
+    explains=("DST002",),
     since="0.1",
 )
 def functional_call_ignored(probe: Probe) -> Iterator[Finding]:

@@ -23,7 +23,7 @@ from layerwright.contract.rule import rule
     excused_by=("stateful",),
     explains=(
         "PUR004", "PUR005", "PUR010", "MOD002", "MOD003", "MOD005", "MOD006", "GRD001", "GRD002",
-        "GRD005", "GRD012", "CMP002", "CMP003", "CMP008", "BAT001", "TRN006", "SER004",
+        "GRD005", "GRD012", "CMP002", "CMP003", "CMP008", "BAT001", "TRN006", "SER004", "DST002",
     ),
     since="0.1",
 )  # fmt: skip

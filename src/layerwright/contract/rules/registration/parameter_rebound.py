@@ -18,7 +18,7 @@ from layerwright.contract.source import place_of_attribute
     family="registration",
     explains=(
         "MOD003", "MOD004", "TRN001", "TRN005", "TRN006", "GRD005", "GRD008", "GRD012",
-        "DST001", "SER005", "PUR004", "CMP007",
+        "DST001", "DST002", "SER005", "PUR004", "CMP007",
     ),
     since="0.1",
 )  # fmt: skip

@@ -23,7 +23,7 @@ from layerwright.contract.torch_compat.graph import leaves_of
     needs=(),
     explains=(
         "REG003", "SER002", "SER004", "SER005", "SER006", "DEV001", "DEV003", "DTY001",
-        "DTY002", "TRN001", "TRN006", "DST001", "CMP007", "GRD005", "GRD008",
+        "DTY002", "TRN001", "TRN006", "DST001", "DST002", "CMP007", "GRD005", "GRD008",
     ),
     since="0.1",
 )  # fmt: skip

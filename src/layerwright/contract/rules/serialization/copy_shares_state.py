@@ -27,7 +27,7 @@ from layerwright.contract.trees import is_float
     needs=("forward", "deterministic"),
     explains=(
         "SER001", "SER004", "SER006", "REG001", "REG002", "REG003", "GRD008", "TRN001", "TRN002",
-        "TRN005", "DEV001", "DEV003", "DTY001", "DTY002", "CMP007", "INI005", "DST001",
+        "TRN005", "DEV001", "DEV003", "DTY001", "DTY002", "CMP007", "INI005", "DST001", "DST002",
     ),
     since="0.1",
 )  # fmt: skip
