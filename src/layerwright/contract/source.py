@@ -16,6 +16,7 @@ from torch import nn
 if TYPE_CHECKING:
     from types import FrameType
 
+_SITE_PACKAGES = get_path("purelib")  # looked up once: it is asked for at every operator
 _NOT_THE_USERS = (
     str(Path(torch.__file__).parent),
     str(Path(__file__).parent),
@@ -46,7 +47,7 @@ class Place(NamedTuple):
 
 def is_users(filename: str) -> bool:
     """Tell whether a file belongs neither to torch, nor to Python, nor to the contract."""
-    if filename.startswith(get_path("purelib")):
+    if filename.startswith(_SITE_PACKAGES):
         return not filename.startswith(_NOT_THE_USERS[:2])
     return not filename.startswith(_NOT_THE_USERS)
 
