@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.func import jvp
 from torch.nn.utils import parametrizations, prune, rnn
 
 GENERATOR = torch.Generator().manual_seed(21)
@@ -1943,6 +1944,313 @@ class BertEmb(nn.Module):
 
 
 add(BertEmb, _integers(12, 2, 5))
+
+
+class SignFunction(torch.autograd.Function):
+    """Plus or minus one; the gradient passes where the value is small."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return torch.where(x >= 0, torch.ones_like(x), -torch.ones_like(x))
+
+    @staticmethod
+    def backward(ctx, grad_output):
+        (x,) = ctx.saved_tensors
+        return grad_output * (x.abs() <= 1).to(grad_output.dtype)
+
+
+class BinaryConvolution(nn.Module):
+    """Signs of a batch norm: its variance moves none of them until its bias is trained."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4, 3, 3, 3) / 5)
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        scale = self.weight.abs().mean((1, 2, 3), keepdim=True).detach()
+        weight = SignFunction.apply(self.weight) * scale
+        return F.conv2d(SignFunction.apply(self.norm(x)), weight, padding=1)
+
+
+add(BinaryConvolution, _normal(3, 3, 5, 5))
+
+
+class GreedySuppression(nn.Module):
+    """Boxes that are read one by one in Python: no operator leads from them to the answer."""
+
+    def forward(self, boxes, scores):
+        low = torch.maximum(boxes[:, None, :2], boxes[None, :, :2])
+        high = torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+        shared = (high - low).clamp_min(0).prod(-1)
+        areas = (boxes[:, 2:] - boxes[:, :2]).clamp_min(0).prod(-1)
+        overlap = shared / (areas[:, None] + areas - shared).clamp_min(1e-6)
+        kept = []
+        for row in scores.argsort(descending=True).tolist():
+            if all(overlap[row, other] < 0.5 for other in kept):
+                kept.append(row)
+        return torch.tensor(kept, device=boxes.device, dtype=torch.long)
+
+
+CORNERS = torch.rand(6, 2, generator=GENERATOR)
+add(GreedySuppression, torch.cat([CORNERS, CORNERS + 0.5], 1), torch.rand(6, generator=GENERATOR))
+
+
+class ExactDivergence(nn.Module):
+    """A vector field and its divergence, by derivatives in forward mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.field = nn.Sequential(nn.Linear(3, 8), nn.SiLU(), nn.Linear(8, 3))
+
+    def forward(self, x):
+        units = torch.eye(3, device=x.device, dtype=x.dtype)
+        slopes = [
+            jvp(self.field, (x,), (unit.expand_as(x),))[1][..., dim]
+            for dim, unit in enumerate(units)
+        ]
+        return self.field(x), sum(slopes)
+
+
+add(ExactDivergence, _normal(2, 3))
+
+
+class SparseNeighbours(nn.Module):
+    """A graph convolution whose adjacency is a sparse tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x, adjacency):
+        return torch.sparse.mm(adjacency, self.fc(x))
+
+
+add(SparseNeighbours, _normal(5, 4), torch.eye(5).roll(1, 0).to_sparse())
+
+
+class LargestFunction(torch.autograd.Function):
+    """Values with a gradient, and indices that have none."""
+
+    @staticmethod
+    def forward(ctx, x):
+        values, index = x.max(-1)
+        ctx.save_for_backward(index)
+        ctx.mark_non_differentiable(index)
+        ctx.size = x.shape[-1]
+        return values, index
+
+    @staticmethod
+    def backward(ctx, grad_output, _):
+        (index,) = ctx.saved_tensors
+        return F.one_hot(index, ctx.size).to(grad_output.dtype) * grad_output.unsqueeze(-1)
+
+
+class Largest(nn.Module):
+    """Two outputs of one Function, one of which cannot be differentiated."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(5, 6)
+
+    def forward(self, x):
+        return LargestFunction.apply(self.fc(x))
+
+
+add(Largest, _normal(3, 5))
+
+
+class SinCosFunction(torch.autograd.Function):
+    """None stands for a gradient of zero."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x)
+        return x.sin(), x.cos()
+
+    @staticmethod
+    def backward(ctx, grad_sin, grad_cos):
+        (x,) = ctx.saved_tensors
+        grads = []
+        if grad_sin is not None:
+            grads.append(grad_sin * x.cos())
+        if grad_cos is not None:
+            grads.append(-grad_cos * x.sin())
+        return sum(grads) if grads else None
+
+
+class Phases(nn.Module):
+    """Gradients that are not materialised, in a dict of outputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 5)
+
+    def forward(self, x):
+        sine, cosine = SinCosFunction.apply(self.fc(x))
+        return {"sin": sine, "cos": cosine}
+
+
+add(Phases, _normal(3, 4))
+
+
+class RecomputeFunction(torch.autograd.Function):
+    """Runs a layer again in backward, and asks for the gradients that are needed."""
+
+    @staticmethod
+    def forward(ctx, run, x, *parameters):
+        ctx.run = run
+        ctx.save_for_backward(x, *parameters)
+        with torch.no_grad():
+            return run(x)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_output):
+        x, *parameters = ctx.saved_tensors
+        needed = ctx.needs_input_grad[1:]
+        with torch.enable_grad():
+            given = x.detach().requires_grad_()
+            output = ctx.run(given)
+        wanted = [item for item, need in zip([given, *parameters], needed, strict=True) if need]
+        grads = iter(torch.autograd.grad(output, wanted, grad_output))
+        return (None, *(next(grads) if need else None for need in needed))
+
+
+class Recomputed(nn.Module):
+    """Activation checkpointing by hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3))
+
+    def forward(self, x):
+        return RecomputeFunction.apply(self.net, x, *self.net.parameters())
+
+
+add(Recomputed, _normal(3, 5))
+
+
+class KeyQueue(nn.Module):
+    """Momentum contrast: keys of earlier batches in a ring, written in training."""
+
+    def __init__(self):
+        super().__init__()
+        self.query = nn.Linear(6, 4)
+        self.key = copy.deepcopy(self.query).requires_grad_(False)
+        self.register_buffer("queue", F.normalize(torch.randn(12, 4), dim=-1))
+        self.register_buffer("place", torch.zeros((), dtype=torch.long))
+
+    def forward(self, x, other):
+        query = F.normalize(self.query(x), dim=-1)
+        with torch.no_grad():
+            key = F.normalize(self.key(other), dim=-1)
+        negatives = query @ self.queue.clone().t().to(query)
+        logits = torch.cat([(query * key).sum(-1, keepdim=True), negatives], 1) / 0.2
+        if self.training:
+            rows = (self.place + torch.arange(len(key), device=key.device)) % len(self.queue)
+            self.queue.index_copy_(0, rows, key.to(self.queue))
+            self.place.copy_((self.place + len(key)) % len(self.queue))
+        return logits
+
+
+add(KeyQueue, _normal(4, 6), _normal(4, 6))
+
+
+class ModulatedConvolution(nn.Module):
+    """Weights for each sample: the samples become groups of channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4, 3, 3, 3) / 5)
+        self.style = nn.Linear(5, 3)
+
+    def forward(self, x, z):
+        size = len(x)
+        weight = self.weight * (self.style(z) + 1).view(size, 1, 3, 1, 1)
+        weight = weight * (weight.square().sum((2, 3, 4), keepdim=True) + 1e-6).rsqrt()
+        image = x.reshape(1, -1, *x.shape[2:])
+        y = F.conv2d(image, weight.flatten(0, 1), padding=1, groups=size)
+        return y.view(size, 4, *x.shape[2:])
+
+
+add(ModulatedConvolution, _normal(3, 3, 5, 5), _normal(3, 5))
+
+
+class Spectral(nn.Module):
+    """A Fourier layer with complex weights, for the lowest frequencies only."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 3, 4, dtype=torch.cfloat) / 4)
+        self.conv = nn.Conv1d(3, 3, 1)
+
+    def forward(self, x):
+        waves = torch.fft.rfft(x)
+        low = torch.einsum("bim,iom->bom", waves[..., :4], self.weight)
+        waves = torch.cat([low, torch.zeros_like(waves[..., 4:])], -1)
+        return F.gelu(torch.fft.irfft(waves, n=x.shape[-1]) + self.conv(x))
+
+
+add(Spectral, _normal(2, 3, 12))
+
+
+class CacheInCacheOut(nn.Module):
+    """Keys and values are handed in and out, and never kept."""
+
+    def __init__(self):
+        super().__init__()
+        self.project = nn.Linear(6, 18)
+
+    def forward(self, x, past=None):
+        query, key, value = self.project(x).chunk(3, -1)
+        if past is not None:
+            key, value = torch.cat([past[0], key], 1), torch.cat([past[1], value], 1)
+        length, seen = query.shape[1], key.shape[1]
+        mask = torch.ones(length, seen, dtype=torch.bool, device=x.device).tril(seen - length)
+        return F.scaled_dot_product_attention(query, key, value, mask), (key, value)
+
+
+add(CacheInCacheOut, _normal(2, 1, 6), (_normal(2, 4, 6), _normal(2, 4, 6)))
+
+
+class FeatureTap(nn.Module):
+    """Takes an inner feature by a hook that lives for one call."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 4))
+        self.side = nn.Linear(6, 4)
+
+    def forward(self, x):
+        taken = []
+        hook = self.net[1].register_forward_hook(lambda _, __, output: taken.append(output))
+        try:
+            y = self.net(x)
+        finally:
+            hook.remove()
+        return y + self.side(taken[0])
+
+
+add(FeatureTap, _normal(3, 5))
+
+
+class Ragged(nn.Module):
+    """Rows of several sequences one after another, with the places where they begin."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x, starts):
+        sums = F.pad(self.fc(x).cumsum(0), (0, 0, 1, 0))
+        sizes = (starts[1:] - starts[:-1]).clamp_min(1)
+        return (sums[starts[1:]] - sums[starts[:-1]]) / sizes.unsqueeze(-1).to(sums.dtype)
+
+
+add(Ragged, _normal(7, 4), torch.tensor([0, 2, 5, 7]))
 
 
 def build():

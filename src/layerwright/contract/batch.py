@@ -96,7 +96,11 @@ def enlarged(inputs: Inputs, dim: int, names: tuple[str, ...]) -> Inputs:
 
 
 def _candidates(inputs: Inputs, dim: int) -> list[Batch]:
-    tensors = [item for item in inputs.tensors() if item.tensor.dim() > dim]
+    tensors = [
+        item
+        for item in inputs.tensors()
+        if item.tensor.dim() > dim and item.tensor.layout == torch.strided
+    ]
     if not tensors:
         return []
     sizes = dict.fromkeys(item.tensor.shape[dim] for item in tensors if item.tensor.shape[dim])
@@ -116,12 +120,12 @@ def _candidates(inputs: Inputs, dim: int) -> list[Batch]:
 def _tried(probe: "Probe", batch: Batch) -> Batch | None:
     """Return the batch with its output dimensions, if its samples are independent."""
     order, some = [*range(1, batch.size), 0], list(range(batch.size - 1))
-    twice = [1, 1, *range(2, batch.size)]  # the first sample gives way to a copy of the second
+    last = [batch.size - 1] * batch.size  # a maximum over samples lies in it, or in the others
     try:
         whole = probe.call(probe.layer(), batch.inputs.clone())
         reordered = probe.call(probe.layer(), batch.take(batch.inputs, order))
         fewer = probe.call(probe.layer(), batch.take(batch.inputs, some))
-        copied = probe.call(probe.layer(), batch.take(batch.inputs, twice))
+        copied = probe.call(probe.layer(), batch.take(batch.inputs, last))
     except LayerRaised:  # this dimension cannot be cut: it is not the batch
         return None
     two = probe.attempt(lambda: probe.call(probe.layer(), batch.take(batch.inputs, [0, 1])))
@@ -131,7 +135,7 @@ def _tried(probe: "Probe", batch: Batch) -> Batch | None:
     batch = replace(batch, output_dims=dims)
     agree = all(
         difference(batch.take_output(whole, chosen), flat(answer), tolerance=SAME) is None
-        for chosen, answer in ((order, reordered), (some, fewer), (twice, copied))
+        for chosen, answer in ((order, reordered), (some, fewer), (last, copied))
     )
     # The last sample may matter to no maximum; without most of them, some maximum changes.
     if agree and two.raised is None:

@@ -14,13 +14,15 @@ def fresh_copy(layer: nn.Module) -> nn.Module:
     """Return a copy that shares no parameter, buffer or attribute with the layer, where possible.
 
     What cannot be copied does not end the check: a tensor in the middle of a graph is copied
-    without its graph, any other object that refuses is shared. SER rules report both.
+    without its graph, a module that refuses is copied attribute by attribute, any other object
+    that refuses is shared. SER rules report all three.
     """
     try:
         return copy.deepcopy(layer)
     except Exception:  # noqa: BLE001 - attributes of any class may refuse in any way
         memo: dict[int, Any] = {}
         _note_refusals(layer, memo)
+        _note_twins(layer, memo)
         return copy.deepcopy(layer, memo)
 
 
@@ -35,6 +37,18 @@ def _note_refusals(layer: nn.Module, memo: dict[int, Any]) -> None:
                 memo[id(value)] = value.detach().clone()
         elif not isinstance(value, RemovableHandle) and not _copyable(value):
             memo[id(value)] = value
+
+
+def _note_twins(layer: nn.Module, memo: dict[int, Any]) -> None:
+    """Put into a deepcopy's memo a twin of each module whose own class refuses.
+
+    Such a module has a `__new__` that wants arguments, or a `__deepcopy__` that raises.
+    """
+    refusing = [part for part in layer.modules() if not _copyable(part, memo)]
+    for part in refusing:
+        memo[id(part)] = object.__new__(type(part))
+    for part in refusing:
+        vars(memo[id(part)]).update(copy.deepcopy(vars(part), memo))
 
 
 def _reachable(layer: nn.Module) -> Iterator[Any]:
@@ -58,11 +72,11 @@ def _reachable(layer: nn.Module) -> Iterator[Any]:
             yield value
 
 
-def _copyable(value: Any) -> bool:
+def _copyable(value: Any, memo: dict[int, Any] | None = None) -> bool:
     if isinstance(value, Iterable) and not hasattr(value, "__len__"):
         return False  # a generator or a file: copying might use it up
     try:
-        copy.deepcopy(value)
+        copy.deepcopy(value, dict(memo or {}))
     except Exception:  # noqa: BLE001 - see fresh_copy
         return False
     return True

@@ -2,6 +2,7 @@
 
 import contextlib
 import dis
+import functools
 import inspect
 import io
 import logging
@@ -190,9 +191,11 @@ def _kept_by(cls: type) -> Iterable[Kept]:
                 yield Kept(function.__globals__, used, kept, f"global variable {used}")
 
 
-def _globals_of(code: CodeType) -> set[str]:
+@functools.lru_cache(maxsize=4096)  # a large class has many methods, and each rule asks again
+def _globals_of(code: CodeType) -> frozenset[str]:
     """Return the names of the global variables that a function reads; not attributes."""
-    return {str(step.argval) for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
+    steps = dis.get_instructions(code)
+    return frozenset(str(step.argval) for step in steps if step.opname == "LOAD_GLOBAL")
 
 
 def _content(value: Any) -> Any:

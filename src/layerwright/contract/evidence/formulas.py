@@ -150,8 +150,12 @@ def _projected(
     def function(value: Tensor) -> tuple[float, float]:
         leaves = replay.leaves(())
         leaves[place] = value
-        with torch.no_grad():
-            outputs = replay.run(leaves)
+        try:
+            with torch.no_grad():
+                outputs = replay.run(leaves)
+        except Exception as error:  # it differentiates its arguments itself, as estimators do
+            name = type(error).__name__
+            raise _Unjudged(f"it does not run on arguments without gradients: {name}") from error
         total = size = 0.0
         for output, weight in zip(outputs, sent, strict=True):
             if weight is not None:

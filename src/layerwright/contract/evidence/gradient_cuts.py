@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from layerwright.contract.comparing import tolerance_of
 from layerwright.contract.evidence.graph_exits import PURPOSE, Cut, CutRecorder
 from layerwright.contract.evidence.numeric_gradients import Difference, Slope, directions, product
 from layerwright.contract.gradients import weights_like
@@ -27,19 +28,21 @@ class Path:
         analytic: the slope that backward claims.
         numeric: the slope that was measured; smooth if it can be trusted.
         total: whether backward sent nothing at all.
+        rounding: what rounding alone may add to the slope that backward claims.
     """
 
     cuts: tuple[Cut, ...]
     analytic: float
     numeric: Slope
     total: bool
+    rounding: float = 0.0
 
     @property
     def lost(self) -> bool:
         """Whether the measured slope is clearly another than the claimed one."""
         gap = abs(self.numeric.value - self.analytic)
         size = max(abs(self.numeric.value), abs(self.analytic))
-        return self.numeric.smooth and gap > 0.05 * size + 10 * self.numeric.floor
+        return self.numeric.smooth and gap > (0.05 * size + 10 * self.numeric.floor + self.rounding)
 
     @property
     def purpose(self) -> Cut | None:
@@ -77,8 +80,12 @@ def path_of(probe: Probe, name: str) -> Path:
         numeric = difference.steady(direction)
         if not numeric.smooth and cuts:  # what went through numbers may be rounded to float32
             numeric = Difference(function, at, exact=False).steady(direction)
-        claimed = 0.0 if gradient is None else product(gradient.to(at.dtype), direction)
-        path = Path(cuts, claimed, numeric, total)
+        claimed = rounding = 0.0
+        if gradient is not None:
+            claimed = product(gradient.to(at.dtype), direction)
+            lengths = float(gradient.norm()) * float(direction.norm())
+            rounding = tolerance_of(gradient.dtype) * lengths
+        path = Path(cuts, claimed, numeric, total, rounding)
         if path.lost:
             break
     return path

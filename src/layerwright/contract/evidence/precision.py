@@ -33,6 +33,7 @@ _CLASHES = (
     "same scalar type",
     "same type",
     "to have dtype",
+    "does not match weight dtype",
 )
 
 # And when it has no kernel for a dtype, which is no fault of the layer.
@@ -158,7 +159,7 @@ def is_clash(raised: LayerRaised) -> bool:
 def is_finite(output: Any) -> bool:
     """Tell whether all floating-point numbers of a tree are finite."""
     return all(
-        bool(item.tensor.isfinite().all())
-        for item in named_tensors(output)
-        if item.tensor.is_floating_point() or item.tensor.is_complex()
+        bool((tensor if tensor.layout == torch.strided else tensor.to_dense()).isfinite().all())
+        for tensor in (item.tensor for item in named_tensors(output))
+        if tensor.is_floating_point() or tensor.is_complex()
     )

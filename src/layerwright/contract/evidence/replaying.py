@@ -271,13 +271,19 @@ def _doubled(tensor: Tensor) -> Tensor:
 
 def argument_name(probe: Probe, replay: Replay, place: int) -> str:
     """Return the parameter or input that an argument is, with the Function that received it."""
-    argument = replay.args[place]
     label = f"argument {replay.labels[place]} of {replay.name}"
+    return ", ".join([*own_names(probe, replay, place)[:1], label])
+
+
+def own_names(probe: Probe, replay: Replay, place: int) -> list[str]:
+    """Return the parameters and inputs of the layer that an argument may be: equal tensors."""
+    argument = replay.args[place]
     known = [
         *((name, item) for name, item in probe.layer().named_parameters()),
         *((f"input {item.name}", item.tensor) for item in probe.inputs().floats()),
     ]
-    for name, tensor in known:
-        if tensor.shape == argument.shape and torch.equal(tensor.detach(), argument):
-            return f"{name}, {label}"
-    return label
+    return [
+        name
+        for name, tensor in known
+        if tensor.shape == argument.shape and torch.equal(tensor.detach(), argument)
+    ]

@@ -1,7 +1,9 @@
 """What of a layer is used: which parts run, and which parameters nothing reads."""
 
+import inspect
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from layerwright.contract.source import Place, is_users, place_of_attribute, pla
 from layerwright.contract.trees import Inputs, is_float
 
 _TRIES = 4
+_CHOICES = 16  # numbers that are tried for an optional argument
 
 
 def parts_that_ran(probe: Probe) -> set[str]:
@@ -37,6 +40,33 @@ def parts_that_ran(probe: Probe) -> set[str]:
             ran.update(known[id(call.module)] for call in calls.begun)
             if len(ran) == len(known):
                 return ran
+    return ran
+
+
+def parts_by_choice(probe: Probe) -> set[str]:
+    """Return the paths of the parts that run under other numbers that forward may be given.
+
+    Such as `forward(self, x, index=0)`: flags are turned round, counts are tried in order.
+    """
+    inputs = probe.inputs()
+    try:
+        declared = inspect.signature(probe.subject.layer.forward).parameters.values()
+    except (TypeError, ValueError):  # written in C
+        return set()
+    ran: set[str] = set()
+    for item in list(declared)[len(inputs.args) :]:
+        if item.name in inputs.kwargs or not isinstance(item.default, int):
+            continue
+        flag = isinstance(item.default, bool)
+        for value in (not item.default,) if flag else range(_CHOICES):
+            layer = probe.layer()
+            known = {id(module): path for path, module in layer.named_modules()}
+            given = replace(probe.inputs(), kwargs={**inputs.kwargs, item.name: value})
+            with torch.no_grad(), recorded_calls(layer) as calls:
+                attempt = probe.attempt(lambda layer=layer, x=given: probe.call(layer, x))  # type: ignore[misc]
+            if attempt.raised is not None:
+                break
+            ran.update(known[id(call.module)] for call in calls.begun)
     return ran
 
 

@@ -105,8 +105,9 @@ def same(one: Any, two: Any, depth: int = _DEPTH) -> bool:
 
 
 def _same_items(one: Any, two: Any, depth: int) -> bool:
-    return len(one) == len(two) and all(
-        same(mine, yours, depth) for mine, yours in zip(one, two, strict=True)
+    mine, yours = list(iter(one)), list(iter(two))  # a user's tuple may have no __len__
+    return len(mine) == len(yours) and all(
+        same(here, there, depth) for here, there in zip(mine, yours, strict=True)
     )
 
 

@@ -55,6 +55,21 @@ def test_a_dtype_that_is_written_down_is_found(layer):
     assert finding.file == __file__
 
 
+class Letters(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(7, 4, batch_first=True)
+
+    def forward(self, letters):
+        return self.rnn(nn.functional.one_hot(letters, 7).float())[0]
+
+
+def test_a_recurrent_layer_that_gets_another_dtype_is_found():
+    """Its own check words the clash otherwise."""
+    (finding,) = check(Letters(), torch.randint(7, (3, 5)), select=["DTY001"]).findings
+    assert "does not match weight dtype" in finding.found
+
+
 class RMSNorm(nn.Module):
     def __init__(self):
         super().__init__()

@@ -145,3 +145,45 @@ def test_a_checkpoint_that_cannot_be_frozen():
 def test_independent_gradients_pass(layer):
     """Each gradient in its own branch."""
     assert not found(layer, X)
+
+
+class Adjoint(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, part, x, *parameters):
+        ctx.part, ctx.count = part, len(parameters)
+        ctx.save_for_backward(x, *parameters)
+        return part(x)
+
+    @staticmethod
+    def backward(ctx, grad_output):
+        x, *parameters = ctx.saved_tensors
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            y = torch.tanh(torch.nn.functional.linear(x, *parameters[: ctx.count]))
+        if not parameters[0].requires_grad:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+        return (None, *torch.autograd.grad(y, [x, *parameters], grad_output))
+
+
+class Solved(nn.Module):
+    """Hands the Function those parameters only that require gradients, or all of them."""
+
+    def __init__(self, *, filtered):
+        super().__init__()
+        self.linear, self.filtered = nn.Linear(6, 6), filtered
+
+    def part(self, x):
+        return torch.tanh(self.linear(x))
+
+    def forward(self, x):
+        parameters = tuple(self.linear.parameters())
+        if self.filtered and not all(item.requires_grad for item in parameters):
+            return self.part(x)
+        return Adjoint.apply(self.part, x, *parameters)
+
+
+def test_a_function_that_is_never_given_frozen_parameters_passes():
+    """The layer leaves them out before the call; the same Function without that is a fault."""
+    assert not found(Solved(filtered=True), X)
+    (finding,) = found(Solved(filtered=False), X)
+    assert "does not require grad" in finding.found

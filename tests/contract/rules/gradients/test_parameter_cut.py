@@ -139,3 +139,20 @@ def test_a_reentrant_checkpoint_passes():
             return torch.utils.checkpoint.checkpoint(self.linear, x, use_reentrant=True)
 
     assert not found(Layer(), X)
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_the_rounding_of_a_gradient_is_no_slope(detached):
+    """Along a weight that is normalised the slope is zero, and float32 says almost zero."""
+
+    class Layer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(6, 5))
+
+        def forward(self, x):
+            self.weight.data = self.weight.data.to(x.device)
+            weight = self.weight / self.weight.norm(dim=0, keepdim=True)
+            return 20 * x @ (weight.data if detached else weight)
+
+    assert bool(found(Layer(), X)) == detached

@@ -235,3 +235,26 @@ def test_kinks_and_ties_are_left_out():
 def test_layers_of_torch_pass():
     """A graph of torch's own operators holds no wrong formula."""
     assert not found(nn.LSTM(6, 5), torch.randn(3, 4, 6))
+
+
+class Estimator(torch.autograd.Function):
+    """Computes its gradient in forward, from its own arguments."""
+
+    @staticmethod
+    def forward(ctx, x, weight):
+        with torch.enable_grad():
+            y = (x.detach() * weight).sin()
+            (slope,) = torch.autograd.grad(y.sum(), [weight])
+        ctx.save_for_backward(slope)
+        return y.detach()
+
+    @staticmethod
+    def backward(ctx, grad_output):
+        return None, grad_output.mean() * ctx.saved_tensors[0]
+
+
+def test_a_function_that_needs_its_arguments_in_the_graph_is_skipped():
+    """It cannot be called without gradients, so nothing can be measured."""
+    report = check(applied(Estimator, nn.Parameter(torch.rand(6))), X, select=["GRD001"])
+    assert report.results[0].outcome == "skipped"
+    assert "without gradients" in report.results[0].reason

@@ -123,3 +123,60 @@ def test_a_part_that_only_training_calls_passes():
     """Eval leaves it out, statistics and all."""
     report = check(AuxiliaryNorm(), torch.randn(8, 6), select=["MOD007"])
     assert [item.outcome for item in report.results] == ["passed"]
+
+
+class Signs(nn.Module):
+    """The variance moves no sign while the bias of the norm is zero."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(4)
+
+    def forward(self, x):
+        return torch.sign(self.norm(x))
+
+
+def test_statistics_that_matter_once_the_bias_moves_pass():
+    """As before a binary layer."""
+    assert judge(Signs()).counts == {"passed": 1}
+
+
+class Codes(nn.Module):
+    """Counts the use of its codes, and returns the distances as (1, samples, codes), too."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("codes", torch.randn(5, 4))
+        self.register_buffer("usage", torch.zeros(5))
+
+    def forward(self, x):
+        distances = torch.cdist(x, self.codes)
+        nearest = distances.argmin(-1)
+        if self.training:
+            with torch.no_grad():
+                self.usage.lerp_(torch.bincount(nearest, minlength=5).float(), 0.1)
+        return self.codes[nearest], distances[None]
+
+
+class AveragedCodes(Codes):
+    """The use of the codes divides the averages that make them, as parameters."""
+
+    def __init__(self):
+        super().__init__()
+        codes = self.codes.clone()
+        del self.codes
+        self.codes = nn.Parameter(codes)
+        self.register_buffer("sums", codes.clone())
+
+    def forward(self, x):
+        answer, distances = super().forward(x)
+        if self.training:
+            with torch.no_grad():
+                self.codes.data.copy_(self.sums / (self.usage + 1)[:, None])
+        return answer + x.mean(dim=0) * self.training, distances
+
+
+@pytest.mark.parametrize("kind", [Codes, AveragedCodes])
+def test_the_use_of_codes_passes(kind):
+    """An output without a row for each sample mixes none; a parameter may depend on a buffer."""
+    assert judge(kind()).counts == {"passed": 1}

@@ -48,6 +48,41 @@ def test_sound_layers_pass(layer):
     assert check(layer, torch.randn(4, 6), select=["NUM005"]).counts["passed"] == 1
 
 
+class Likelihood(nn.Module):
+    """A logarithm of a variance that may be zero."""
+
+    def __init__(self, least=0.0):
+        super().__init__()
+        self.least = least
+
+    def forward(self, x):
+        variance = x.relu() + self.least
+        return variance.log() + x.relu() / variance
+
+
+class Masked(nn.Module):
+    def forward(self, x):
+        return x.masked_fill(x < 0, float("-inf"))
+
+
+def test_nan_for_the_example_itself_is_found():
+    """Also where it keeps all other rules of this family from judging."""
+    (finding,) = check(Likelihood(), torch.randn(4, 6), select=["NUM005"]).findings
+    assert finding.where == "forward, the example inputs"
+    assert finding.severity == "warning"
+    assert finding.file == __file__
+    assert check(Likelihood(1e-3), torch.randn(4, 6), select=["NUM005"]).findings == ()
+
+
+def test_infinity_and_nan_that_was_there_are_not_reported():
+    """Scores may be masked with it, and NaN in the inputs or in the state is not the layer's."""
+    given = torch.randn(4, 6)
+    unset = nn.Linear(6, 3)
+    nn.init.constant_(unset.bias, float("nan"))
+    for layer, x in [(Masked(), given), (unset, given), (Range(), given.log())]:
+        assert check(layer, x, select=["NUM005"]).counts == {"skipped": 1}
+
+
 @pytest.mark.parametrize(
     "x",
     [

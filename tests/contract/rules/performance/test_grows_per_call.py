@@ -96,3 +96,28 @@ def test_torch_layers_pass():
     """Norms, recurrent layers, spectral norm."""
     for layer in (nn.BatchNorm1d(3), nn.LSTM(3, 3), nn.utils.spectral_norm(nn.Linear(3, 3))):
         assert result(layer, torch.randn(4, 3)).outcome == "passed"
+
+
+class Order(tuple):
+    """Two numbers that have no length, as an irreducible representation."""
+
+    __slots__ = ()
+
+    def __len__(self):
+        raise NotImplementedError
+
+
+def test_a_tuple_without_a_length_is_read():
+    """Neither a second instance nor this rule asks how long it is."""
+
+    class Layer(nn.Module):
+        def __init__(self, order):
+            super().__init__()
+            self.order, self.again = order, [order]
+            self.linear = nn.Linear(3, 3)
+
+        def forward(self, x):
+            return self.linear(x)
+
+    report = check(Layer(Order((1, 2))), torch.randn(4, 3), select=["PRF004", "REG004"])
+    assert [item.outcome for item in report.results] == ["passed", "passed"]

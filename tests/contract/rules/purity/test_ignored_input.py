@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.func import jvp
 from torch.nn import functional as F
 
 from layerwright.contract.case import Case
@@ -84,6 +85,9 @@ def test_an_input_without_a_part_is_a_warning(function, words):
         lambda _, x, other: x + F.relu(other - 100.0),
         lambda _, x, other: x * (other.sum() > 1e9).float(),
         lambda _, x, other: x if other.sum() > 1e9 else x.relu() + other.detach(),
+        lambda _, x, other: x.relu() if (other * 2).sum() > 1e9 else x,
+        lambda _, x, other: x[[row for row in range(4) if other.abs().tolist()[row][0] < 1e9]],
+        lambda _, x, other: jvp(lambda z: z * other.gt(1e9), (x,), (x,))[1],
         lambda _, x, other: x + x.new_zeros(other.shape),
         lambda _, x, other: x.to(other.dtype),
     ],

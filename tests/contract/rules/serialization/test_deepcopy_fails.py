@@ -3,6 +3,7 @@
 import threading
 import warnings
 
+import pytest
 import torch
 from torch import nn
 
@@ -105,3 +106,32 @@ def test_what_can_be_copied_passes():
         inputs = [torch.randn(5, 2, 4)] * 3 if isinstance(layer, nn.MultiheadAttention) else [X]
         report = check(layer, *inputs, select=["SER002"])
         assert report.counts == {"passed": 1}, str(report)
+
+
+class WantsSize(nn.Module):
+    """Its `__new__` may return another module, and wants an argument that a copy does not pass."""
+
+    def __new__(cls, size):
+        return super().__new__(cls) if size > 1 else nn.Identity()
+
+    def __init__(self, size):
+        super().__init__()
+        self.linear = nn.Linear(size, size)
+
+    def forward(self, x):
+        return self.linear(x)
+
+
+class Refuses(nn.Linear):
+    def __deepcopy__(self, memo):
+        raise RuntimeError("no copies")
+
+
+@pytest.mark.parametrize("layer", [WantsSize(3), Refuses(3, 3), nn.Sequential(WantsSize(3))])
+def test_a_class_that_refuses_is_judged_by_all_rules(layer):
+    """The check copies it attribute by attribute; no rule crashes, and the original is safe."""
+    before = {name: item.clone() for name, item in layer.state_dict().items()}
+    report = check(layer, X)
+    assert [item.rule_id for item in report.results if item.outcome == "error"] == []
+    assert "SER002" in {finding.rule_id for finding in report.findings}
+    assert all(torch.equal(before[name], item) for name, item in layer.state_dict().items())

@@ -67,6 +67,7 @@ def found(layer):
         lambda layer, x, score: layer.head(x) * (1 + score.argmax(-1, keepdim=True)),
         lambda layer, x, score: layer.head(x.gather(1, score.topk(6).indices)),
         lambda layer, x, score: layer.head(torch.where(score.ge(0.0), x, -x)),
+        lambda layer, x, score: layer.head(x).roll(int(3 * score.abs().sum()), 1),
     ],
 )
 def test_a_choice_alone_is_reported(function):

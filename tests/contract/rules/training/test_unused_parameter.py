@@ -159,3 +159,22 @@ def test_a_trait_allows_it():
     """By the name of the parameter."""
     case = Case(Forgotten, (X,), traits={"unused_parameters": "gain"})
     assert check(case, select=["TRN001"]).findings == ()
+
+
+class Steps(nn.Module):
+    """One member of the list runs, chosen by an optional number, or always the first."""
+
+    def __init__(self, *, chosen):
+        super().__init__()
+        self.steps = nn.ModuleList(nn.Linear(6, 6) for _ in range(3))
+        self.chosen = chosen
+
+    def forward(self, x, index=0):
+        return self.steps[index if self.chosen else 0](x)
+
+
+def test_members_that_an_optional_number_chooses_pass():
+    """A caller runs them one after the other; where the number has no part, they are unused."""
+    assert check(Steps(chosen=True), X, select=["TRN001"]).results[0].outcome == "skipped"
+    findings = check(Steps(chosen=False), X, select=["TRN001"]).findings
+    assert {finding.where.rpartition(".")[0] for finding in findings} == {"steps.1", "steps.2"}

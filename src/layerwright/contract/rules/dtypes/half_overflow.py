@@ -60,7 +60,8 @@ def half_overflow(probe: Probe) -> Iterator[Finding]:
     float32 and return with `.to(x.dtype)`; scale before a product, not after it.
 
     ## Limits
-    Only the example inputs are tried. Kernels on the CPU often keep float32 inside where a GPU does
+    Only the example inputs are tried, and layers whose output on them is finite in float32 and
+    whose operators exist in float16. Kernels on the CPU often keep float32 inside where a GPU does
     not: what passes here may still overflow there.
 
     ## References
@@ -122,6 +123,8 @@ def _largest(tree: object) -> float:
     values = [
         float(item.tensor.detach().nan_to_num(posinf=0.0, neginf=0.0).abs().max())
         for item in named_tensors(tree)
-        if item.tensor.is_floating_point() and item.tensor.numel()
+        if item.tensor.is_floating_point()
+        and item.tensor.numel()
+        and item.tensor.layout == torch.strided
     ]
     return max(values, default=0.0)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from layerwright.contract.comparing import difference
 from layerwright.contract.evidence.gradient_passes import sent_back, widest
-from layerwright.contract.evidence.replaying import Replay, replays
+from layerwright.contract.evidence.replaying import Replay, own_names, replays
 from layerwright.contract.finding import Finding
 from layerwright.contract.gradients import Gradients
 from layerwright.contract.probe import Probe
@@ -89,8 +89,9 @@ def frozen_part_breaks_backward(probe: Probe) -> Iterator[Finding]:
     None before it.
 
     ## Limits
-    A layer whose forward raises while its parameters are frozen needs their gradients itself, as an
-    inner loop does, and is skipped.
+    Parameters and inputs that a Function is given are frozen in the layer itself, too, which may
+    leave frozen ones out of the call. A layer whose forward raises while its parameters are frozen
+    needs their gradients itself, as an inner loop does, and is skipped.
 
     ## References
     - https://docs.pytorch.org/docs/stable/notes/extending.html: needs_input_grad
@@ -127,17 +128,49 @@ def _broken_parts(probe: Probe, replay: Replay) -> Iterator[tuple[str, str, Plac
         tuple(other for other in replay.wanted if other != place) for place in replay.wanted
     ]
     for wanted in dict.fromkeys(subsets):
-        frozen = ", ".join(replay.labels[place] for place in replay.wanted if place not in wanted)
+        places = [place for place in replay.wanted if place not in wanted]
+        frozen = ", ".join(replay.labels[place] for place in places)
         attempt = probe.attempt(lambda wanted=wanted: _only(replay, wanted))  # type: ignore[misc]
+        words, place = None, replay.place
         if attempt.raised:
-            place = attempt.raised.place if attempt.raised.place.file else replay.place
-            yield frozen, f"raised {attempt.raised.words}", place
+            words = f"raised {attempt.raised.words}"
+            place = attempt.raised.place if attempt.raised.place.file else place
         elif attempt.output is not None:
-            words = difference(
+            differing = difference(
                 [expected[place] for place in wanted], attempt.output, tolerance=1e-4
             )
-            if words:
-                yield frozen, f"returns other gradients: {words}", replay.place
+            words = f"returns other gradients: {differing}" if differing else None
+        if words and not _layer_bears(probe, replay, places):
+            yield frozen, words, place
+
+
+def _layer_bears(probe: Probe, replay: Replay, places: Sequence[int]) -> bool:
+    """Tell whether the layer trains as before while its own tensors at these places are frozen.
+
+    Its forward may hand a Function only what requires gradients.
+    """
+    frozen = {name for place in places for name in own_names(probe, replay, place)}
+    if not frozen:
+        return False
+    training = replay.mode == "training"
+    attempt = probe.attempt(lambda: widest(probe, training=training))
+    if attempt.raised:
+        return False
+    _, given, before = attempt.output
+    layer = probe.layer(training=training)
+    for name, item in layer.named_parameters():
+        item.requires_grad_(item.requires_grad and name not in frozen)
+    kept = {item.name for item in given.floats() if item.tensor.requires_grad}
+    inputs = probe.inputs()
+    for named in inputs.floats():
+        wanted = named.name in kept and f"input {named.name}" not in frozen
+        named.tensor.requires_grad_(wanted)
+    attempt = probe.attempt(lambda: sent_back(probe, layer, inputs, probe.call(layer, inputs)))
+    if attempt.raised:
+        return False
+    now = {**attempt.output.inputs, **attempt.output.parameters}
+    old = {**before.inputs, **before.parameters}
+    return not any(difference(old[name], now[name], tolerance=1e-3) for name in now)
 
 
 def _only(replay: Replay, wanted: Sequence[int]) -> list[Tensor | None] | None:

@@ -66,6 +66,8 @@ def init_gain(probe: Probe) -> Iterator[Finding]:
     constant is not.
     """
     floats = [item.tensor for item in probe.inputs().floats()]
+    if any(tensor.layout != torch.strided for tensor in floats):
+        probe.skip("an input is sparse")
     if any(tensor.is_complex() or tensor.numel() < 8 for tensor in floats):
         probe.skip("an input is complex, or has fewer than 8 values")
     if any(not bool((tensor < 0).any()) for tensor in floats):

@@ -1,6 +1,7 @@
 """MOD007 statistics-never-used."""
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import torch
@@ -8,13 +9,13 @@ from torch import nn
 
 from layerwright.contract.comparing import difference
 from layerwright.contract.copying import fresh_copy
-from layerwright.contract.evidence.layer_state import changes, memory_of
+from layerwright.contract.evidence.layer_state import changes, memory_of, parameters_of
 from layerwright.contract.finding import Finding
 from layerwright.contract.isolation import seed_all
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.source import place_of_attribute
-from layerwright.contract.trees import Inputs, map_tensors, named_tensors
+from layerwright.contract.trees import Inputs, named_tensors
 
 
 @rule(
@@ -136,10 +137,16 @@ def _watched(probe: Probe, layer: nn.Module) -> dict[str, Inputs]:
 
 
 def _matters(probe: Probe, name: str) -> bool:
-    """Tell whether an answer or another part of the state depends on a buffer, in either mode."""
-    for training in (False, True):
+    """Tell whether an answer or another part of the state depends on a buffer, in either mode.
+
+    Also with other parameters: the sign of a batch norm asks for the variance once its bias moves.
+    """
+    for training, moved in product((False, True), (0.0, 0.3, 1.0)):
         for factor, offset in ((2.0, 0.5), (0.3, -0.2)):
             one, other = probe.layer(training=training), probe.layer(training=training)
+            if moved:
+                _move_parameters(one, moved)
+                _move_parameters(other, moved)
             with torch.no_grad():
                 dict(other.named_buffers())[name].mul_(factor).add_(offset)
                 first = probe.attempt(lambda one=one: probe.call(one))  # type: ignore[misc]
@@ -148,9 +155,18 @@ def _matters(probe: Probe, name: str) -> bool:
                 return True
             if difference(first.output, second.output, exact=True):
                 return True
-            if changes(memory_of(one), memory_of(other)).keys() - {name}:
+            states = ({**memory_of(item), **parameters_of(item)} for item in (one, other))
+            if changes(*states).keys() - {name}:
                 return True
     return False
+
+
+def _move_parameters(layer: nn.Module, size: float) -> None:
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for item in layer.parameters():
+            if item.is_floating_point():
+                item.add_(size * torch.randn(item.shape, generator=generator).to(item))
 
 
 def _mixes(probe: Probe, path: str, inputs: Inputs) -> bool:
@@ -180,10 +196,8 @@ def _mixes(probe: Probe, path: str, inputs: Inputs) -> bool:
         except Exception:  # noqa: BLE001 - a part may refuse to be called alone
             return False
 
-    def first_samples(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor[:-1] if tensor.dim() and tensor.shape[0] == size else tensor
-
-    if not any(True for _ in named_tensors(answers[0])):
-        return False
-    one, other = (map_tensors(answer, first_samples) for answer in answers)
+    one, other = (
+        [item.tensor[:-1] for item in named_tensors(answer) if item.tensor.shape[:1] == (size,)]
+        for answer in answers
+    )
     return difference(one, other) is not None

@@ -185,7 +185,7 @@ def _parts(value: Any) -> list[Any]:
     if isinstance(value, deque) and value.maxlen is not None:
         return []
     if isinstance(value, list | tuple | set | deque):
-        return list(value)
+        return list(iter(value))  # a user's tuple may have no __len__
     kept = getattr(value, "__dict__", None)
     if isinstance(kept, dict) and not isinstance(value, nn.Module | type | FunctionType | Tensor):
         return list(kept.values())

@@ -20,6 +20,12 @@ _SHAPES_ONLY = {
     "empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like",
     "randint_like", "new_empty", "new_zeros", "new_ones", "new_full", "sym_size", "size",
 }  # fmt: skip
+# Methods that hand values to Python, where no one can follow them: to an `if`, or into a list.
+_TO_PYTHON = {
+    "item", "tolist", "numpy", "equal", "allclose",
+    "__bool__", "__int__", "__float__", "__index__", "__array__",
+}  # fmt: skip
+_NOWHERE = 0
 
 
 @rule(
@@ -77,7 +83,7 @@ def ignored_input(probe: Probe) -> Iterator[Finding]:
     Arguments with a default, `*args` and tensors inside of containers are not judged, and neither
     is an input that is asked for its shape, dtype or device alone. An input that reaches the answer
     through operators counts as used, also where it changes nothing yet, as behind a gate that
-    starts at zero.
+    starts at zero, and so does one that becomes a number or a truth value of Python.
     """
     required = _required(probe)
     if not required:
@@ -152,10 +158,12 @@ def _use(probe: Probe, name: str, *, training: bool) -> str:
         operator = call.name.split("::")[-1].split(".")[0]
         if operator in _SHAPES_ONLY:
             continue
+        if _NOWHERE in map(_memory, call.tensors_in):
+            return "used"
         if reached & {_memory(item) for item in call.tensors_in}:
             computed = True
             reached |= {_memory(item) for item in call.tensors_out}
-    if reached & {_memory(item.tensor) for item in named_tensors(attempt.output)}:
+    if reached & {*asked.read, *(_memory(item.tensor) for item in named_tensors(attempt.output))}:
         return "used"
     if computed:
         return "computed"
@@ -168,11 +176,14 @@ class _Asked(torch.overrides.TorchFunctionMode):
     def __init__(self, tensor: Tensor) -> None:
         super().__init__()
         self.tensor, self.times = tensor, 0
+        self.read: set[int] = set()  # memory of what became numbers of Python, of any tensor
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Count, and go on."""
         del types
         self.times += any(item is self.tensor for item in args)
+        if args and isinstance(args[0], Tensor) and getattr(func, "__name__", "") in _TO_PYTHON:
+            self.read.add(_memory(args[0]))
         return func(*args, **(kwargs or {}))
 
 
@@ -180,7 +191,10 @@ def _memory(tensor: Tensor) -> int:
     """Return what two tensors share if one is a view of the other."""
     if tensor.layout != torch.strided or tensor.numel() == 0:
         return id(tensor)
-    return tensor.untyped_storage().data_ptr()
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except RuntimeError:  # a tensor that torch.func wrapped
+        return _NOWHERE
 
 
 def _matters(probe: Probe, name: str, training: bool) -> bool:  # noqa: FBT001

@@ -19,6 +19,7 @@ from layerwright.contract.torch_compat.graph import leaves_of
 from layerwright.contract.trees import is_float, named_tensors
 
 _MOST = 3
+_AS_NUMBER = ("item", "tolist")  # cuts that leave a number of Python: an index, say
 
 
 @rule(
@@ -94,7 +95,8 @@ def only_decides(probe: Probe) -> Iterator[Finding]:
     reasons = []
     for name in names[:_MOST]:
         path = path_of(probe, name)
-        decision = None if path.lost or path.cuts else _decision(probe, name)
+        cut = any(item.kind not in _AS_NUMBER for item in path.cuts)
+        decision = None if path.lost or cut else _decision(probe, name)
         if decision is None:
             reasons.append(f"{name} gets no gradient, but not because of a choice")
             continue
@@ -131,8 +133,11 @@ def _decision(probe: Probe, name: str) -> Place | None:
     return decisions.places[0]
 
 
+_READS = {"item", "tolist", "__int__", "__index__", "__bool__", "__float__"}
+
+
 class _Decisions(TorchFunctionMode):
-    """Notes calls that make whole or truth values of a tensor in the graph."""
+    """Notes calls that make whole or truth values, or Python's numbers, of what has a graph."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,7 +148,11 @@ class _Decisions(TorchFunctionMode):
         output = func(*args, **(kwargs or {}))
         made = [item.tensor for item in named_tensors(output)]
         discrete = [item for item in made if not is_float(item)]
-        if discrete and any(_in_graph(item) for item in (*args, *(kwargs or {}).values())):
+        # Numbers of Python that change the output in steps; GRD008 knows those it follows.
+        read = getattr(func, "__name__", "") in _READS
+        if (discrete or read) and any(
+            _in_graph(item) for item in (*args, *(kwargs or {}).values())
+        ):
             self.places.append(place_of_call())
         return output
 

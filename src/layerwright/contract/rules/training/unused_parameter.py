@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 
 from layerwright.contract.evidence.mentions import may_read
 from layerwright.contract.evidence.usage import (
+    parts_by_choice,
     parts_that_ran,
     place_of_part,
     silent_part,
@@ -69,8 +70,8 @@ def unused_parameter(probe: Probe) -> Iterator[Finding]:
     ## Limits
     An error is a parameter that no method but constructors reads: no input can bring it into use.
     One that runs while its result is dropped is a warning, and so is a member of a container whose
-    other members run. One that a method reads on a branch that these inputs do not take is passed
-    over. NET002 tells of whole parts.
+    other members run whatever numbers forward is given. One that a method reads on a branch that
+    these inputs do not take is passed over. NET002 tells of whole parts.
 
     ## References
     - https://github.com/pytorch/pytorch/issues/57776
@@ -87,6 +88,7 @@ def unused_parameter(probe: Probe) -> Iterator[Finding]:
         return
     ran = parts_that_ran(probe)
     layer = probe.subject.layer
+    chosen: set[str] | None = None
     reasons = []
     for name in names:
         silent = silent_part(layer, name, ran)
@@ -94,6 +96,11 @@ def unused_parameter(probe: Probe) -> Iterator[Finding]:
         if read and silent and not _beside_others(silent, ran):
             reasons.append(f"{name} is read on a branch that these inputs do not take")
             continue
+        if read and silent:
+            chosen = parts_by_choice(probe) if chosen is None else chosen
+            if any(f"{part}.".startswith(f"{silent}.") for part in chosen):
+                reasons.append(f"{name} is used when forward is given another optional number")
+                continue
         owner, _, own = name.rpartition(".")
         if not read:
             why = "it is set and never read"
