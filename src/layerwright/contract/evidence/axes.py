@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from layerwright.contract.batch import other_samples
 from layerwright.contract.source import Place, place_of_call
 from layerwright.contract.torch_compat.dispatch import OpRecorder
 from layerwright.contract.trees import Inputs, is_float, named_tensors
@@ -139,7 +140,7 @@ def changed_at(inputs: Inputs, dim: int, names: tuple[str, ...], index: int) -> 
 
 
 def resized(inputs: Inputs, dim: int, names: tuple[str, ...], size: int) -> Inputs:
-    """Return inputs whose dimension `dim` has another size, made of values that are there."""
+    """Return inputs whose dimension `dim` has another size, with values of the same domain."""
     named = {id(item.tensor) for item in inputs.tensors() if item.name in names}
 
     def resize(tensor: Tensor) -> Tensor:
@@ -147,7 +148,7 @@ def resized(inputs: Inputs, dim: int, names: tuple[str, ...], size: int) -> Inpu
             return tensor.clone()
         parts = [tensor]
         while sum(part.shape[dim] for part in parts) < size:
-            parts.append(tensor.flatten().roll(len(parts)).view(tensor.shape))
+            parts.append(other_samples(tensor, len(parts)))
         return torch.cat(parts, dim).narrow(dim, 0, size).clone()
 
     return inputs.map(resize)
