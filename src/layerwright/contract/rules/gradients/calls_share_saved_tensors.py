@@ -16,7 +16,7 @@ from layerwright.contract.trees import Inputs, is_float
     promise="a second call leaves what the first one saved for its backward pass",
     family="gradients",
     needs=("forward", "deterministic"),
-    explains=("GRD002", "TRN006", "CMP008", "DST002"),
+    explains=("GRD002", "TRN006", "CMP008"),
     since="0.1",
 )
 def calls_share_saved_tensors(probe: Probe) -> Iterator[Finding]:
