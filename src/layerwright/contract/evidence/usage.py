@@ -20,6 +20,7 @@ from layerwright.contract.trees import Inputs, is_float
 
 _TRIES = 4
 _CHOICES = 16  # numbers that are tried for an optional argument
+_MOVES = 12  # times that inputs and parameters are drawn anew
 
 
 def parts_that_ran(probe: Probe) -> set[str]:
@@ -43,11 +44,27 @@ def parts_that_ran(probe: Probe) -> set[str]:
     return ran
 
 
-def parts_by_choice(probe: Probe) -> set[str]:
-    """Return the paths of the parts that run under other numbers that forward may be given.
+def parts_that_may_run(probe: Probe) -> set[str]:
+    """Return the paths of the parts that run under other numbers, other inputs or parameters.
 
-    Such as `forward(self, x, index=0)`: flags are turned round, counts are tried in order.
+    Other numbers are those of optional arguments, such as `forward(self, x, index=0)`: flags are
+    turned round, counts are tried in order. Other parameters send inputs to other experts.
     """
+    ran = _parts_by_number(probe)
+    for seed in range(_MOVES):
+        layer = probe.layer()
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for item in layer.parameters():
+                if item.is_floating_point():
+                    noise = torch.randn(item.shape, generator=generator).to(item)
+                    item.add_(noise * item.abs().mean().clamp(min=0.1))
+        ran |= _parts_of(probe, layer, probe.other_inputs(seed + 1)) or set()
+    return ran
+
+
+def _parts_by_number(probe: Probe) -> set[str]:
+    """Return the paths of the parts that run with other values of optional arguments."""
     inputs = probe.inputs()
     try:
         declared = inspect.signature(probe.subject.layer.forward).parameters.values()
@@ -59,15 +76,20 @@ def parts_by_choice(probe: Probe) -> set[str]:
             continue
         flag = isinstance(item.default, bool)
         for value in (not item.default,) if flag else range(_CHOICES):
-            layer = probe.layer()
-            known = {id(module): path for path, module in layer.named_modules()}
             given = replace(probe.inputs(), kwargs={**inputs.kwargs, item.name: value})
-            with torch.no_grad(), recorded_calls(layer) as calls:
-                attempt = probe.attempt(lambda layer=layer, x=given: probe.call(layer, x))  # type: ignore[misc]
-            if attempt.raised is not None:
+            found = _parts_of(probe, probe.layer(), given)
+            if found is None:  # counted to the end
                 break
-            ran.update(known[id(call.module)] for call in calls.begun)
+            ran |= found
     return ran
+
+
+def _parts_of(probe: Probe, layer: nn.Module, inputs: Inputs) -> set[str] | None:
+    """Return the paths of the parts that run in a call; None if it raises."""
+    known = {id(module): path for path, module in layer.named_modules()}
+    with torch.no_grad(), recorded_calls(layer) as calls:
+        attempt = probe.attempt(lambda: probe.call(layer, inputs))
+    return None if attempt.raised else {known[id(call.module)] for call in calls.begun}
 
 
 def silent_part(layer: nn.Module, path: str, ran: set[str]) -> str:

@@ -65,9 +65,13 @@ class OnlyInEval(nn.Module):
 
 
 class Experts(nn.Module):
+    """Its router prefers the first expert for all inputs at hand."""
+
     def __init__(self):
         super().__init__()
         self.router = nn.Linear(6, 3)
+        nn.init.constant_(self.router.weight, 0.01)
+        nn.init.constant_(self.router.bias[:1], 1.0)
         self.experts = nn.ModuleList(nn.Linear(6, 6) for _ in range(3))
 
     def forward(self, x):

@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 
 from layerwright.contract.evidence.mentions import may_read
 from layerwright.contract.evidence.usage import (
-    parts_by_choice,
+    parts_that_may_run,
     parts_that_ran,
     place_of_part,
     silent_part,
@@ -70,8 +70,9 @@ def unused_parameter(probe: Probe) -> Iterator[Finding]:
     ## Limits
     An error is a parameter that no method but constructors reads: no input can bring it into use.
     One that runs while its result is dropped is a warning, and so is a member of a container whose
-    other members run whatever numbers forward is given. One that a method reads on a branch that
-    these inputs do not take is passed over. NET002 tells of whole parts.
+    other members run, whatever numbers and inputs forward is given and whatever the parameters are.
+    One that a method reads on a branch that these inputs do not take is passed over. NET002 tells
+    of whole parts.
 
     ## References
     - https://github.com/pytorch/pytorch/issues/57776
@@ -97,9 +98,9 @@ def unused_parameter(probe: Probe) -> Iterator[Finding]:
             reasons.append(f"{name} is read on a branch that these inputs do not take")
             continue
         if read and silent:
-            chosen = parts_by_choice(probe) if chosen is None else chosen
+            chosen = parts_that_may_run(probe) if chosen is None else chosen
             if any(f"{part}.".startswith(f"{silent}.") for part in chosen):
-                reasons.append(f"{name} is used when forward is given another optional number")
+                reasons.append(f"{name} is used with other arguments, inputs or parameters")
                 continue
         owner, _, own = name.rpartition(".")
         if not read:
