@@ -46,6 +46,7 @@ pages: .venv/all-installed ## build the rules' pages into build/docs
 # The contract's can share the cores; the others kill processes, fill disks and measure.
 proof: .venv/all-installed ## run what takes too long for each test run
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/contract -n $(WORKERS) -m slow
+	$(BIN)/python benchmarks/false_alarms.py --all-inputs --tier full --workers $(WORKERS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --ignore tests/contract -m slow
 
 clean: ## remove what was made here, but not runs/

@@ -156,3 +156,23 @@ def test_the_rounding_of_a_gradient_is_no_slope(detached):
             return 20 * x @ (weight.data if detached else weight)
 
     assert bool(found(Layer(), X)) == detached
+
+
+class Decoder(nn.Module):
+    """Runs without gradients as a whole."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 6), nn.Linear(6, 6)
+
+    def forward(self, x):
+        with torch.no_grad():
+            return self.second(self.first(x).tanh())
+
+
+def test_one_cut_is_one_finding():
+    """Whatever number of parameters it leaves out."""
+    (finding,) = check(Decoder(), torch.randn(4, 6), select=["GRD008"]).findings
+    assert finding.severity == "warning"
+    for name in ("first.weight", "first.bias", "second.weight", "second.bias"):
+        assert name in finding.where

@@ -9,11 +9,11 @@ from torch import Tensor
 from layerwright.contract.comparing import number
 from layerwright.contract.evidence.gradient_cuts import Path, all_cuts, path_of
 from layerwright.contract.evidence.gradient_passes import widest
-from layerwright.contract.evidence.graph_exits import REMEDIES, words_of
+from layerwright.contract.evidence.graph_exits import REMEDIES, Cut, words_of
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import Skip, rule
-from layerwright.contract.source import Place, place_of_attribute
+from layerwright.contract.source import place_of_attribute
 
 _MOST = 8  # parameters that are looked at closely
 
@@ -90,6 +90,7 @@ def parameter_cut(probe: Probe) -> Iterator[Finding]:
         rest = [name for name in names if name not in cut]
     written = _written(probe) if cut or rest else set()
     reasons = []
+    left_out: dict[Cut, list[str]] = {}
     for name in [*cut[:_MOST], *rest[:_MOST]]:
         path = path_of(probe, name)
         if not path.lost:
@@ -97,13 +98,15 @@ def parameter_cut(probe: Probe) -> Iterator[Finding]:
         if name in written:
             reasons.append(f"forward itself updates {name}")
         elif path.purpose and path.total:
-            yield _left_out(name, path)
+            left_out.setdefault(path.purpose, []).append(name)
         elif path.purpose:
             reasons.append(f"{name} is cut on purpose: {words_of(path.purpose)}")
         elif path.accident and (path.total or path.accident.kind in REMEDIES):
             yield _finding(probe, name, path)
         else:
             reasons.append(f"{name} gets no gradient, and no cut was seen")
+    for purpose, left in left_out.items():
+        yield _left_out(left, purpose)
     if reasons:
         probe.skip(reasons[0])
 
@@ -119,17 +122,18 @@ def _gradients(probe: Probe) -> Mapping[str, Tensor | None]:
     return dict(attempt.output.parameters)
 
 
-def _left_out(name: str, path: Path) -> Finding:
-    """Report a parameter that nothing can train, although it says that it is trained."""
-    place = path.purpose.place if path.purpose else Place()
+def _left_out(names: list[str], purpose: Cut) -> Finding:
+    """Report parameters that nothing can train, although they say that they are trained."""
+    which = ", ".join(names)
     return Finding(
-        where=name,
-        expected=f"a slope of {number(path.numeric.value)} along a random direction",
-        found=f"no gradient: {words_of(path.purpose)}, and {name} requires gradients",
-        fix=f"requires_grad_(False) for {name} if that is meant; else take the cut out",
+        where=which,
+        expected="a gradient: the output follows when the values move a little",
+        found=f"no gradient: {words_of(purpose)}, and {which} "
+        f"{'requires' if len(names) == 1 else 'require'} gradients",
+        fix=f"requires_grad_(False) for {which} if that is meant; else take the cut out",
         severity="warning",
-        file=place.file,
-        line=place.line,
+        file=purpose.place.file,
+        line=purpose.place.line,
     )
 
 
