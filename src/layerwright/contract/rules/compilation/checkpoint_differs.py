@@ -24,6 +24,7 @@ SEEDS = 16
     "checkpoint-differs",
     promise="activation checkpointing changes no gradient",
     family="compilation",
+    severity="warning",
     needs=("forward", "deterministic", "backward"),
     since="0.1",
 )
@@ -67,7 +68,8 @@ def checkpoint_differs(probe: Probe) -> Iterator[Finding]:
 
     ## Limits
     Only a difference that comes from random numbers outside of torch's own state is reported. That
-    buffers move twice, as the statistics of BatchNorm do, follows from checkpointing itself.
+    buffers move twice, as the statistics of BatchNorm do, follows from checkpointing itself. It is
+    a warning, for the layer is right as long as nobody wraps it.
 
     ## References
     - https://pytorch.org/docs/stable/checkpoint.html
