@@ -14,20 +14,10 @@ from layerwright.layers.convolution.conv_block import ConvBlock
 from layerwright.layers.linear.linear import Linear
 from layerwright.layers.normalization.batch_norm1d import BatchNorm1d
 from layerwright.layers.normalization.batch_norm2d import BatchNorm2d
-from layerwright.layers.normalization.group_norm import GroupNorm
-from layerwright.layers.normalization.layer_norm import LayerNorm
-from layerwright.layers.normalization.rms_norm import RMSNorm
 from layerwright.layers.pooling.avg_pool2d import AvgPool2d
 from layerwright.layers.pooling.block_pool2d import BlockPool2d
 from layerwright.layers.pooling.max_pool2d import MaxPool2d
-from layerwright.layers.pooling.pool_to_size2d import PoolToSize2d
 from layerwright.layers.regularization.dropout import Dropout
-from layerwright.layers.regularization.spatial_dropout import SpatialDropout
-from layerwright.layers.regularization.spectral_bound import SpectralBound, bound_spectral_norm
-from layerwright.layers.regularization.weight_standardization import (
-    WeightStandardization,
-    standardize_weight,
-)
 from layerwright.networks import NETWORKS, network_class
 from layerwright.targets import build_network
 
@@ -58,38 +48,6 @@ def _layers() -> Iterator[tuple[str, nn.Module, torch.Tensor]]:
     yield "AvgPool2d", AvgPool2d(2), image
     yield "BlockPool2d", BlockPool2d(4), image
     yield "Dropout", Dropout(0.5), vector
-    yield from _normalization()
-    yield from _regularization()
-
-
-def _normalization() -> Iterator[tuple[str, nn.Module, torch.Tensor]]:
-    vector, sequence, image = torch.randn(4, 6), torch.randn(2, 5, 6), torch.randn(4, 6, 5, 7)
-    yield "LayerNorm", LayerNorm(6), vector
-    yield "LayerNorm, sequence", LayerNorm(6), sequence
-    yield "LayerNorm, two dims", LayerNorm((5, 6), bias=False), sequence
-    yield "LayerNorm, one sample", LayerNorm(6), torch.randn(6)
-    yield "LayerNorm, not learned", LayerNorm(6, elementwise_affine=False), vector
-    yield "RMSNorm", RMSNorm(6), vector
-    yield "RMSNorm, two dims", RMSNorm((5, 6)), sequence
-    yield "RMSNorm, not learned", RMSNorm(6, elementwise_affine=False), vector
-    yield "GroupNorm", GroupNorm(3, 6), image
-    yield "GroupNorm, one group", GroupNorm(1, 6), vector
-    yield "GroupNorm, not learned", GroupNorm(6, 6, affine=False), torch.randn(1, 6, 4)
-    yield "PoolToSize2d, max", PoolToSize2d(2), image
-    yield "PoolToSize2d, mean", PoolToSize2d((2, 3), mode="mean"), image
-    yield "PoolToSize2d, one sample", PoolToSize2d(7), torch.randn(3, 5, 5)
-
-
-def _regularization() -> Iterator[tuple[str, nn.Module, torch.Tensor]]:
-    image, weight = torch.randn(4, 3, 8, 8), torch.randn(6, 3, 3, 3)
-    yield "SpatialDropout", SpatialDropout(0.5), image
-    yield "SpatialDropout, sequences", SpatialDropout(0.3, spatial_dims=1), torch.randn(4, 8, 5)
-    yield "SpatialDropout, one sample", SpatialDropout(0.5), torch.randn(16, 4, 4)
-    yield "WeightStandardization", WeightStandardization(), weight
-    yield "standardize_weight", standardize_weight(Conv2d(3, 4, 3)), image
-    yield "SpectralBound", SpectralBound(weight), weight
-    yield "bound_spectral_norm", bound_spectral_norm(Linear(6, 5), 0.5), torch.randn(4, 6)
-    yield "bound_spectral_norm, kernel", bound_spectral_norm(Conv2d(3, 4, 3), 0.3), image
 
 
 def _networks() -> Iterator[tuple[str, nn.Module, torch.Tensor]]:
