@@ -29,6 +29,17 @@ class LowRank(nn.Module):
         return x + x @ self.down.T @ self.up.T
 
 
+class Pooled(nn.Module):
+    """Weighs the steps of a sequence."""
+
+    def __init__(self):
+        super().__init__()
+        self.score = nn.Linear(5, 1)
+
+    def forward(self, x):
+        return (self.score(x).softmax(1) * x).sum(1)
+
+
 class KeptInGraph(nn.Module):
     """Adds nothing of an unused parameter, so that DistributedDataParallel finds a gradient."""
 
@@ -74,6 +85,7 @@ def test_an_operator_without_slope_is_named(layer, operator):
         (Apply(lambda x: x + (x.round() - x).detach()), (X,)),
         (Apply(lambda x: torch.relu(x - 100.0)), (X,)),
         (Apply(lambda x: x.softmax(-1)), (X,)),
+        (Pooled(), (X[:, None],)),  # a sequence of one step
         (nn.GRUCell(5, 3), (X,)),
         (nn.RNN(5, 3), (X[None],)),
         (nn.Linear(5, 3), (torch.zeros(2, 5),)),

@@ -79,7 +79,8 @@ def dead_parameter(probe: Probe) -> Iterator[Finding]:
     A parameter that is zero or dead at its start and lives with other values is for INI006, one
     without any gradient for TRN001. Only operators without slope are blamed. Where the gradient
     ends in a product with zeros, or in a unit that larger inputs may open, the rule is skipped: a
-    first state of zeros, a high threshold, `0 * parameter.sum()` for DistributedDataParallel.
+    first state of zeros, a high threshold, `0 * parameter.sum()` for DistributedDataParallel. So is
+    a softmax that runs over one value because the example is one step long.
     """
     gradients = probe.gradients.parameters
     dead = {name for name, grad in gradients.items() if grad is not None and not bool(grad.any())}
@@ -94,6 +95,11 @@ def dead_parameter(probe: Probe) -> Iterator[Finding]:
             dead &= found
         if not dead:
             return
+    found = _zero(probe, probe.layer(training=True), probe.inputs().map(_longer))
+    if found is not None:
+        dead &= found
+    if not dead:
+        return
     layer = probe.layer()
     ends = {name: _where_it_ends(probe, name) for name in sorted(dead)}
     faults = {
@@ -133,6 +139,15 @@ def _other(probe: Probe, step: int) -> Inputs:
         return tensor + scale * noise.to(device=tensor.device, dtype=tensor.dtype)
 
     return inputs.map(noisy)
+
+
+def _longer(tensor: Tensor) -> Tensor:
+    """Return a tensor with three entries, that differ, wherever there is one: a length, say."""
+    for dim, size in enumerate(tensor.shape):
+        if size == 1:
+            factors = (1, 2, 3) if is_float(tensor) else (1, 1, 1)
+            tensor = torch.cat([tensor * factor for factor in factors], dim)
+    return tensor
 
 
 def _move(layer: nn.Module, seed: int, *, wide: bool) -> None:
