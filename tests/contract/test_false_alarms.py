@@ -1,7 +1,7 @@
 """No error on code that is right: all of torch.nn, and this project's own layers and networks.
 
-On one input of each, in the standard tier; `make proof` runs benchmarks/false_alarms.py on all inputs
-in the full tier.
+On one input of each, in the standard tier; `make proof` runs benchmarks/false_alarms.py on all
+inputs in the full tier.
 """
 
 import sys

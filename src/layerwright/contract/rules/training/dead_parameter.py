@@ -82,22 +82,7 @@ def dead_parameter(probe: Probe) -> Iterator[Finding]:
     first state of zeros, a high threshold, `0 * parameter.sum()` for DistributedDataParallel. So is
     a softmax that runs over one value because the example is one step long.
     """
-    gradients = probe.gradients.parameters
-    dead = {name for name, grad in gradients.items() if grad is not None and not bool(grad.any())}
-    if not dead:
-        return
-    for step in range(_TRIES):
-        layer = probe.layer(training=True)
-        if step:
-            _move(layer, probe.seed + 7_919 + step, wide=step > 2)
-        found = _zero(probe, layer, _other(probe, step))
-        if found is not None:
-            dead &= found
-        if not dead:
-            return
-    found = _zero(probe, probe.layer(training=True), probe.inputs().map(_longer))
-    if found is not None:
-        dead &= found
+    dead = _dead(probe)
     if not dead:
         return
     layer = probe.layer()
@@ -122,6 +107,23 @@ def dead_parameter(probe: Probe) -> Iterator[Finding]:
             file=place.file,
             line=place.line,
         )
+
+
+def _dead(probe: Probe) -> set[str]:
+    """Return the parameters with a zero gradient, whatever comes in and wherever they are."""
+    gradients = probe.gradients.parameters
+    dead = {name for name, grad in gradients.items() if grad is not None and not bool(grad.any())}
+    for step in range(_TRIES + 1):
+        if not dead:
+            break
+        layer = probe.layer(training=True)
+        if 0 < step < _TRIES:
+            _move(layer, probe.seed + 7_919 + step, wide=step > 2)
+        longer = step == _TRIES
+        found = _zero(probe, layer, probe.inputs().map(_longer) if longer else _other(probe, step))
+        if found is not None:
+            dead &= found
+    return dead
 
 
 def _other(probe: Probe, step: int) -> Inputs:
