@@ -1,0 +1,1 @@
+"""Layers that let positions look at each other, and at where they stand."""

@@ -1,0 +1,1 @@
+"""Layers that learn how much of a signal to let through."""

@@ -1,0 +1,1 @@
+"""The last layers of a network, which turn features into answers."""

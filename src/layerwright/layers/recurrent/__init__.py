@@ -1,0 +1,1 @@
+"""Layers that read a sequence or a tree step by step and carry a state along."""

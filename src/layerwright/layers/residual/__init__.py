@@ -1,0 +1,1 @@
+"""Layers that add what they compute to what came in."""
