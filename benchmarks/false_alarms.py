@@ -63,11 +63,15 @@ def _share(
             *our_layers(training=training),
         )
     )
-    return [
-        (number, (f"{case.name}, {mode}", check(case, tier=tier)))
-        for number, (case, mode) in enumerate(cases)
-        if number % workers == worker
-    ]
+    found = []
+    for number, (case, mode) in enumerate(cases):
+        if number % workers == worker:
+            name = f"{case.name}, {mode}"
+            report = check(case, tier=tier)
+            loud = [str(item) for item in report.findings if item.severity == "error"]
+            print(f"{number} {name}", *loud, sep="\n", file=sys.stderr)  # a run takes an hour
+            found.append((number, (name, report)))
+    return found
 
 
 def table(found: list[tuple[str, Report]]) -> list[str]:
