@@ -1,6 +1,5 @@
 """What layers that read sequences step by step have in common."""
 
-import math
 from operator import index
 from typing import Any, ClassVar
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from layerwright.errors import OptionError, ShapeError
+from layerwright.layers.recurrent.gate_parameters import draw_gates, register_gates
 from layerwright.layers.recurrent.sequence_pass import States, Weights, reordered, run_layers
 
 Hx = Tensor | tuple[Tensor, Tensor]
@@ -64,16 +64,13 @@ class AbstractRecurrent(nn.Module):
             first = place < self.num_directions
             columns = self.input_size if first else self.num_directions * self.hidden_size
             shapes = [(rows, columns), (rows, self.hidden_size), (rows,), (rows,)]
-            for name, shape in zip(names, shapes, strict=False):
-                values = torch.empty(shape, device=device, dtype=dtype)
-                self.register_parameter(name, nn.Parameter(values))
+            named = dict(zip(names, shapes, strict=False))
+            register_gates(self, named, device=device, dtype=dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw all parameters from the uniform distribution in ±1/sqrt(hidden_size)."""
-        bound = 1 / math.sqrt(self.hidden_size)
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
+        draw_gates(self, self.hidden_size)
 
     def _names(self) -> list[tuple[str, ...]]:
         """Return the parameters' names for each layer and direction."""

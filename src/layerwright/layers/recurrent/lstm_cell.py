@@ -1,13 +1,12 @@
 """One step of an LSTM, written out."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from layerwright.errors import ShapeError
 from layerwright.layers.recurrent.abstract_recurrent import whole_number
+from layerwright.layers.recurrent.gate_parameters import draw_gates, register_gates
 
 
 class LSTMCell(nn.Module):
@@ -76,20 +75,15 @@ class LSTMCell(nn.Module):
         shapes = {
             "weight_ih": (rows, self.input_size),
             "weight_hh": (rows, self.hidden_size),
-            "bias_ih": (rows,),
-            "bias_hh": (rows,),
+            "bias_ih": (rows,) if bias else None,
+            "bias_hh": (rows,) if bias else None,
         }
-        for name, shape in shapes.items():
-            wanted = bias or name.startswith("weight")
-            values = torch.empty(shape, device=device, dtype=dtype) if wanted else None
-            self.register_parameter(name, None if values is None else nn.Parameter(values))
+        register_gates(self, shapes, device=device, dtype=dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw all parameters from the uniform distribution in ±1/sqrt(hidden_size)."""
-        bound = 1 / math.sqrt(self.hidden_size)
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
+        draw_gates(self, self.hidden_size)
 
     def forward(
         self, x: Tensor, state: tuple[Tensor, Tensor] | None = None

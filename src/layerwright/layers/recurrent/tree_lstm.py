@@ -1,13 +1,12 @@
 """Long short-term memory over trees."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from layerwright.errors import ShapeError
 from layerwright.layers.recurrent.abstract_recurrent import whole_number
+from layerwright.layers.recurrent.gate_parameters import draw_gates, register_gates
 from layerwright.layers.recurrent.tree_levels import Levels, levels_of
 
 
@@ -82,19 +81,14 @@ class TreeLSTM(nn.Module):
         shapes = {
             "weight_ih": (rows, self.input_size),
             "weight_hh": (rows, self.hidden_size),
-            "bias": (rows,),
+            "bias": (rows,) if bias else None,
         }
-        for name, shape in shapes.items():
-            wanted = bias or name != "bias"
-            values = torch.empty(shape, device=device, dtype=dtype) if wanted else None
-            self.register_parameter(name, None if values is None else nn.Parameter(values))
+        register_gates(self, shapes, device=device, dtype=dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw all parameters from the uniform distribution in ±1/sqrt(hidden_size)."""
-        bound = 1 / math.sqrt(self.hidden_size)
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
+        draw_gates(self, self.hidden_size)
 
     def forward(self, x: Tensor, parent: Tensor) -> tuple[Tensor, Tensor]:
         """Return h and c of all nodes.

@@ -50,13 +50,17 @@ class Dropout(nn.Module):
         """Drop values of `x`, of any shape, in training; return `x` in eval."""
         if not self.training or self.p == 0:
             return x
-        keep = 1 - self.p
-        # float32: in half precision the numbers would be too coarse to hit p
-        mask = (torch.rand_like(x, dtype=torch.float32) < keep).to(x.dtype)
-        if keep:  # with p = 1 nothing is kept, so nothing needs scaling
-            mask.div_(keep)
-        return x * mask
+        return x * scaled_mask_like(x, 1 - self.p)
 
     def extra_repr(self) -> str:
         """Arguments shown by `print(layer)`."""
         return f"p={self.p}"
+
+
+def scaled_mask_like(x: Tensor, keep: float) -> Tensor:
+    """Return 1 / keep or 0 for each value of `x`, kept with the probability `keep`."""
+    # float32: in half precision the numbers would be too coarse to hit it
+    mask = (torch.rand_like(x, dtype=torch.float32) < keep).to(x.dtype)
+    if keep:  # otherwise nothing is kept, and nothing needs scaling
+        mask.div_(keep)
+    return mask

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from layerwright.errors import OptionError, ShapeError
+from layerwright.layers.regularization.dropout import scaled_mask_like
 
 
 class SpatialDropout(nn.Module):
@@ -65,14 +66,8 @@ class SpatialDropout(nn.Module):
         check_maps(x, self.spatial_dims)
         if not self.training or self.p == 0:
             return x
-        keep = 1 - self.p
         first_of_each: tuple[Any, ...] = (..., *(slice(1),) * self.spatial_dims)
-        one_a_map = x[first_of_each]
-        # float32: in half precision the numbers would be too coarse to hit p
-        mask = (torch.rand_like(one_a_map, dtype=torch.float32) < keep).to(x.dtype)
-        if keep:  # with p = 1 nothing is kept, so nothing needs scaling
-            mask.div_(keep)
-        return x * mask
+        return x * scaled_mask_like(x[first_of_each], 1 - self.p)
 
     def extra_repr(self) -> str:
         """Arguments shown by `print(layer)`."""
