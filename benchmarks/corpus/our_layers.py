@@ -59,8 +59,11 @@ def our_layers(*, training: bool) -> Iterator[Case]:
     """Yield a case for each layer and network, in training or eval mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        rows = [*_layers(), *_attention(), *_gating(), *_residual(), *_recurrent()]
-        rows += _networks()
+        families = (
+            _layers, _normalization, _regularization, _heads, _reversible, _attention, _gating,
+            _residual, _recurrent, _networks,
+        )  # fmt: skip
+        rows = [row for family in families for row in family()]
         for name, layer, x, *more in rows:
             kwargs, given = (*more, {}, {})[:2]
             yield Case(layer.train(training), x, kwargs, traits=given, name=name)
@@ -84,10 +87,6 @@ def _layers() -> Iterator[tuple[str, nn.Module, torch.Tensor]]:
     yield "AvgPool2d", AvgPool2d(2), image
     yield "BlockPool2d", BlockPool2d(4), image
     yield "Dropout", Dropout(0.5), vector
-    yield from _normalization()
-    yield from _regularization()
-    yield from _heads()
-    yield from _reversible()
 
 
 def _normalization() -> Iterator[tuple[str, nn.Module, torch.Tensor]]:
