@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -143,7 +144,10 @@ def only_effective_parameters(probe: Probe) -> list[str]:
 
 
 def _on_examples(probe: Probe, *, frozen: bool) -> list[str]:
-    """Return the parameters that get no gradient on the example inputs, in neither mode."""
+    """Return the parameters that get no gradient on the example inputs, in neither mode; kept."""
+    kept = _KEPT.setdefault(probe, {})
+    if frozen in kept:
+        return kept[frozen]
     suspects = [
         name
         for name, item in probe.layer().named_parameters()
@@ -152,6 +156,7 @@ def _on_examples(probe: Probe, *, frozen: bool) -> list[str]:
     for training in (True, False):
         if suspects:
             suspects = _without_gradient(probe, suspects, probe.inputs(), training=training)
+    kept[frozen] = suspects
     return suspects
 
 
@@ -229,3 +234,6 @@ def _held(layer: nn.Module) -> list[Tensor]:
         for item in held_outside(layer)
         if isinstance(item.value, Tensor) and id(item.value) not in own
     ]
+
+
+_KEPT: "WeakKeyDictionary[Probe, dict[bool, list[str]]]" = WeakKeyDictionary()
