@@ -145,7 +145,10 @@ def _independent(probe: Probe, inputs: Inputs, names: tuple[str, ...], size: int
 
     With other values: a parameter for each row, as channels have, is often the same at first.
     """
-    trained = _trained_buffers(probe, probe.layer())
+    layer = probe.layer()
+    trained = _trained_buffers(probe, layer)
+    if _may_keep_rows(layer, trained, size):
+        return False
 
     def answer(given: Inputs) -> object:
         return probe.call(_disturbed(probe, trained), given)
@@ -181,25 +184,29 @@ def _independent(probe: Probe, inputs: Inputs, names: tuple[str, ...], size: int
 
 
 def _disturbed(probe: Probe, trained_buffers: set[str]) -> nn.Module:
-    """Return a layer with other parameters, trained buffers and drawn tensors, always the same."""
+    """Return a layer with other parameters and trained buffers, always the same."""
     layer = probe.layer()
     buffers = [item for name, item in layer.named_buffers() if name in trained_buffers]
-    drawn = [
-        held.value
-        for held in held_outside(layer)
-        if held.via in {"attribute", "container"} and _is_drawn(held.value)
-    ]  # copied with the layer, unlike those of its class or of a closure
     generator = torch.Generator().manual_seed(probe.seed)
-    for tensor in [*layer.parameters(), *buffers, *drawn]:
+    for tensor in [*layer.parameters(), *buffers]:
         if is_float(tensor):
             noise = torch.rand(tensor.shape, generator=generator).to(tensor)
             tensor.data.mul_(1 + 0.2 * noise).add_(0.01 * noise)
     return layer
 
 
-def _is_drawn(value: object) -> bool:
-    """Tell whether a value is a tensor whose entries differ, as those of a zero state do not."""
-    return isinstance(value, torch.Tensor) and len(value.unique()) > 1
+def _may_keep_rows(layer: nn.Module, trained_buffers: set[str], size: int) -> bool:
+    """Tell whether a tensor that training leaves alone may hold a value for each row.
+
+    FractionalMaxPool2d keeps random samples for each channel. Where they decide between a few
+    windows, other values need not show. A first state of zeros is the same for each row.
+    """
+    buffers = [item for name, item in layer.named_buffers() if name not in trained_buffers]
+    others = [held.value for held in held_outside(layer)]
+    return any(
+        isinstance(value, torch.Tensor) and size in value.shape and bool(value.any())
+        for value in [*buffers, *others]
+    )
 
 
 def _trained_buffers(probe: Probe, layer: nn.Module) -> set[str]:
