@@ -35,8 +35,9 @@ def isolated(layer: nn.Module | None = None) -> Iterator[None]:
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
-        stack.callback(logging.disable, logging.root.manager.disable)
-        logging.disable(logging.CRITICAL)  # torch logs operators that it cannot simulate
+        if logging.root.manager.disable < logging.CRITICAL:  # else it is hushed by an outer call
+            stack.callback(logging.disable, logging.root.manager.disable)
+            logging.disable(logging.CRITICAL)  # torch logs operators that it cannot simulate
         stack.callback(restore_state, global_state())
         stack.enter_context(_random_states())
         for kept in kept_by_classes(layer) if layer is not None else ():

@@ -91,10 +91,8 @@ def place_of_call() -> Place:
 
 def place_of_class(cls: Any) -> Place:
     """Return where a class or function begins."""
-    try:
-        return Place(inspect.getsourcefile(cls), inspect.getsourcelines(cls)[1])
-    except (OSError, TypeError):  # typed in at a prompt, or written in C
-        return Place()
+    source = _source_of(cls)
+    return Place(source.file, source.line) if source else Place()
 
 
 def place_of_attribute(module: nn.Module, name: str) -> Place:
@@ -102,8 +100,25 @@ def place_of_attribute(module: nn.Module, name: str) -> Place:
     for cls in type(module).__mro__:
         line = _assignments(cls).get(name)
         if line is not None:
-            return Place(inspect.getsourcefile(cls), line)
+            return place_of_class(cls)._replace(line=line)
     return place_of_class(type(module))
+
+
+class _Source(NamedTuple):
+    """The text of a class or function and where it begins."""
+
+    file: str | None
+    line: int
+    text: str
+
+
+@lru_cache(maxsize=512)  # to find a class, inspect parses its whole file
+def _source_of(cls: Any) -> _Source | None:
+    try:
+        lines, line = inspect.getsourcelines(cls)
+        return _Source(inspect.getsourcefile(cls), line, "".join(lines))
+    except (OSError, TypeError):  # typed in at a prompt, or written in C
+        return None
 
 
 @lru_cache(maxsize=512)
@@ -111,14 +126,16 @@ def _assignments(cls: type) -> dict[str, int]:
     """Map the attributes that a class sets on `self` to the lines of their first assignment."""
     if cls is object or cls is nn.Module:
         return {}
+    source = _source_of(cls)
+    if source is None:
+        return {}
     try:
-        source, start = inspect.getsourcelines(cls)
-        tree = ast.parse(textwrap.dedent("".join(source)))
-    except (OSError, TypeError, SyntaxError):
+        tree = ast.parse(textwrap.dedent(source.text))
+    except SyntaxError:
         return {}
     found: dict[str, int] = {}
     for node in ast.walk(tree):
-        line = getattr(node, "lineno", 0) + start - 1
+        line = getattr(node, "lineno", 0) + source.line - 1
         if (
             isinstance(node, ast.Attribute)
             and isinstance(node.ctx, ast.Store)

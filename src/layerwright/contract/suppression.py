@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ class Config:
         return _merged(cls, self.expected_failures)
 
 
+@lru_cache(maxsize=64)  # the layers of one file are checked one after the other
 def ignores_in(source: str) -> tuple[Ignore, ...]:
     """Read the comments of a Python file.
 
@@ -79,6 +81,8 @@ def ignores_in(source: str) -> tuple[Ignore, ...]:
     Returns:
         The comments, in order; nothing if the file is no valid Python.
     """
+    if _COMMENT.search(source) is None:
+        return ()
     try:
         tree = ast.parse(source)
         tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))

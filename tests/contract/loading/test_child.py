@@ -155,6 +155,15 @@ def test_what_the_child_started_dies_with_it(functions):
     assert not alive(pid)
 
 
+@pytest.fixture
+def interrupts():
+    """Let Ctrl-C raise KeyboardInterrupt, which a process that a shell started with & ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_ctrl_c_ends_the_child_at_once(functions):
     """The interrupt goes on to the caller, and no child is left."""
     assert threading.current_thread() is threading.main_thread()
