@@ -1,6 +1,7 @@
 """Fresh copies of a layer, also of one that `copy.deepcopy` refuses."""
 
 import copy
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from types import MethodType
 from typing import Any
@@ -17,13 +18,33 @@ def fresh_copy(layer: nn.Module) -> nn.Module:
     without its graph, a module that refuses is copied attribute by attribute, any other object
     that refuses is shared. SER rules report all three.
     """
+    memo: dict[int, Any] = {}
+    _note_empty(layer, memo)
     try:
-        return copy.deepcopy(layer)
+        return copy.deepcopy(layer, memo)
     except Exception:  # noqa: BLE001 - attributes of any class may refuse in any way
-        memo: dict[int, Any] = {}
+        memo = {}
         _note_refusals(layer, memo)
         _note_twins(layer, memo)
         return copy.deepcopy(layer, memo)
+
+
+def _note_empty(layer: nn.Module, memo: dict[int, Any]) -> None:
+    """Put into a deepcopy's memo a new dict for each one that is empty.
+
+    A module without a hook holds a dozen of these, on which a copy would spend most of its time.
+    """
+    seen, waiting = set(), [layer]
+    while waiting:  # not modules(): the layer may lack what nn.Module.__init__ sets
+        part = waiting.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        children = vars(part).get("_modules", {}).values()
+        waiting.extend(child for child in children if child is not None)
+        for value in vars(part).values():
+            if type(value) is OrderedDict and not value:
+                memo[id(value)] = OrderedDict()
 
 
 def _note_refusals(layer: nn.Module, memo: dict[int, Any]) -> None:
