@@ -35,14 +35,29 @@ def isolated(layer: nn.Module | None = None) -> Iterator[None]:
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
-        if logging.root.manager.disable < logging.CRITICAL:  # else it is hushed by an outer call
-            stack.callback(logging.disable, logging.root.manager.disable)
-            logging.disable(logging.CRITICAL)  # torch logs operators that it cannot simulate
+        stack.enter_context(hushed_logs())
         stack.callback(restore_state, global_state())
         stack.enter_context(_random_states())
         for kept in kept_by_classes(layer) if layer is not None else ():
             stack.callback(kept.restore)
         yield
+
+
+@contextlib.contextmanager
+def hushed_logs() -> Iterator[None]:
+    """Hush logs: torch logs operators that it cannot simulate.
+
+    Switching empties the caches of all loggers, so who isolates often does this once outside.
+    """
+    before = logging.root.manager.disable
+    if before >= logging.CRITICAL:
+        yield
+        return
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def seed_all(seed: int) -> None:

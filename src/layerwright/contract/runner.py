@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from layerwright.contract.finding import Finding, Result
-from layerwright.contract.isolation import isolated, seed_all
+from layerwright.contract.isolation import hushed_logs, isolated, seed_all
 from layerwright.contract.needs import unmet
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import Rule, Skip
@@ -47,9 +47,10 @@ def run_rules(
     rules = list(rules)
     expected = dict(expect_failures or {})
     judged: dict[str, _Judgement] = {}
-    for rule in _ordered(rules):
-        on_rule(rule)
-        judged[rule.id] = _judge(rule, probe, judged)
+    with hushed_logs():
+        for rule in _ordered(rules):
+            on_rule(rule)
+            judged[rule.id] = _judge(rule, probe, judged)
     failed = {key for key, item in judged.items() if item.findings}
     results = []
     for rule in rules:
