@@ -15,7 +15,7 @@ PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format bench pages proof clean
+.PHONY: help demo test contract check format bench pages proof clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ demo: .venv/core-installed ## check and cure a wrong layer, then train CustomNet
 # One thread a worker: the workers are what uses the cores.
 test: .venv/all-installed ## run all tests but the slow ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTS) -n $(WORKERS) -m "not slow"
+
+contract: .venv/all-installed ## run all rules on our own layers and networks
+	$(BIN)/python benchmarks/false_alarms.py --of ours --tier full --strict --workers $(WORKERS)
 
 check: .venv/all-installed ## lint, formatting and types
 	$(BIN)/ruff check .

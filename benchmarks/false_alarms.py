@@ -6,6 +6,7 @@ reasons, and then every finding. No finding of severity error is allowed.
     python benchmarks/false_alarms.py                    the first input of each entry
     python benchmarks/false_alarms.py --all-inputs --tier full --workers 2 \
         --markdown docs/false_alarms.md
+    python benchmarks/false_alarms.py --of ours --tier full --strict        this project's own
 
 "Of its domain" is the share of modules that a rule judged among those that its page says it judges:
 reasons in _UNABLE count against it, all other reasons to skip are limits that the page states.
@@ -41,16 +42,16 @@ _UNABLE = (
 )
 
 
-def reports(*, all_inputs: bool, tier: Tier, workers: int) -> list[tuple[str, Report]]:
+def reports(*, of: str, all_inputs: bool, tier: Tier, workers: int) -> list[tuple[str, Report]]:
     """Check every module in both modes; return its name and mode, and the report."""
-    share = partial(_share, all_inputs=all_inputs, tier=tier, workers=workers)
+    share = partial(_share, of=of, all_inputs=all_inputs, tier=tier, workers=workers)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         shares = list(pool.map(share, range(workers)))
     return [item for _, item in sorted(chain(*shares), key=itemgetter(0))]
 
 
 def _share(
-    worker: int, *, all_inputs: bool, tier: Tier, workers: int
+    worker: int, *, of: str, all_inputs: bool, tier: Tier, workers: int
 ) -> list[tuple[int, tuple[str, Report]]]:
     """Check every module whose number belongs to one of the workers."""
     torch.set_num_threads(1)
@@ -59,8 +60,8 @@ def _share(
         (case, mode)
         for mode, training in (("eval", False), ("train", True))
         for case in (
-            *torch_modules(training=training, all_inputs=all_inputs),
-            *our_layers(training=training),
+            *(torch_modules(training=training, all_inputs=all_inputs) if of != "ours" else ()),
+            *(our_layers(training=training) if of != "torch" else ()),
         )
     )
     found = []
@@ -112,13 +113,20 @@ def _short(reason: str) -> str:
 def main() -> int:
     """Print the table and the findings; return 1 if one is an error or a rule crashed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--of", choices=("all", "torch", "ours"), default="all")
     parser.add_argument("--all-inputs", action="store_true")
     parser.add_argument("--tier", choices=("standard", "full"), default="standard")
     parser.add_argument("--workers", type=int, default=1, help="processes that share the work")
+    parser.add_argument("--strict", action="store_true", help="allow no warning either")
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    found = reports(all_inputs=options.all_inputs, tier=options.tier, workers=options.workers)
+    found = reports(
+        of=options.of,
+        all_inputs=options.all_inputs,
+        tier=options.tier,
+        workers=options.workers,
+    )
     findings = [(name, item) for name, report in found for item in report.findings]
     crashed = [
         (name, result)
@@ -159,7 +167,8 @@ def main() -> int:
     if options.json:
         content = {"checks": len(found), "findings": dict(severities), "crashed": len(crashed)}
         options.json.write_text(json.dumps(content), encoding="utf-8")
-    return 1 if severities["error"] or crashed else 0
+    faults = severities["error"] + (severities["warning"] if options.strict else 0)
+    return 1 if faults or crashed else 0
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ import layerwright as lw
 from layerwright.contract.catalog import catalog
 from layerwright.errors import OptionError
 
+pytest_plugins = ["pytester"]
+
 SUITE = """
 import torch
 from torch import nn
@@ -42,27 +44,15 @@ def test_contract(promise):
 """
 
 
-def run(folder, *arguments, more=""):
-    """Run the suite in a fresh pytest; return its output."""
-    (folder / "test_layers.py").write_text(SUITE.replace("{more}", more))
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-p",
-            "no:cacheprovider",
-            "-rA",
-            "--no-header",
-            *arguments,
-        ],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    return done.stdout
+@pytest.fixture
+def run(pytester):
+    """Return a function that runs the suite in a pytest of its own and returns its output."""
+
+    def run(*arguments, more="", start=pytester.runpytest_inprocess):
+        pytester.makepyfile(test_layers=SUITE.replace("{more}", more))
+        return start("-p", "no:cacheprovider", "-rA", "--no-header", *arguments).stdout.str()
+
+    return run
 
 
 def outcomes(output):
@@ -75,9 +65,9 @@ def outcomes(output):
     return found
 
 
-def test_one_test_for_each_layer_and_rule(tmp_path):
+def test_one_test_for_each_layer_and_rule(run):
     """A fault fails the test of its root cause; what follows from it is skipped, and says so."""
-    output = run(tmp_path)
+    output = run()
     assert outcomes(output) == {
         "Tanh-PUR001-input-mutated": "PASSED",
         "Tanh-REG001-unregistered-module": "PASSED",
@@ -96,37 +86,37 @@ def test_one_test_for_each_layer_and_rule(tmp_path):
 @pytest.mark.parametrize(
     ("pattern", "number"), [("PUR001", 3), ("Shift", 3), ("unregistered-module and Scale", 1)]
 )
-def test_ids_work_with_k(tmp_path, pattern, number):
+def test_ids_work_with_k(run, pattern, number):
     """By layer, by id and by name of the rule."""
-    assert f"{number}/9 tests collected" in run(tmp_path, "-k", pattern, "--co", "-q")
+    assert f"{number}/9 tests collected" in run("-k", pattern, "--co", "-q")
 
 
-def test_known_failures_are_expected(tmp_path):
+def test_known_failures_are_expected(run, pytester):
     """With a reason, from the decorator or from pyproject.toml; an unexpected pass fails."""
-    output = run(tmp_path, "-k", "PUR001", more=', expect_failures={"PUR001": "we know"}')
+    output = run("-k", "PUR001", more=', expect_failures={"PUR001": "we know"}')
     assert "XFAIL test_layers.py::test_contract[Shift-PUR001-input-mutated] - we know" in output
     assert "was expected to fail (we know), and passed" in output
-    (tmp_path / "pyproject.toml").write_text("[tool.layerwright.traits.Shift]\ninplace = true\n")
-    assert outcomes(run(tmp_path, "-k", "Shift-PUR001")) == {}
+    pytester.makepyprojecttoml("[tool.layerwright.traits.Shift]\ninplace = true\n")
+    assert outcomes(run("-k", "Shift-PUR001")) == {}
 
 
-def test_it_works_on_several_processes(tmp_path):
+def test_it_works_on_several_processes(run, pytester):
     """With pytest-xdist; the same tests come out."""
-    assert outcomes(run(tmp_path, "-n", "2")) == outcomes(run(tmp_path))
+    assert outcomes(run("-n", "2", start=pytester.runpytest_subprocess)) == outcomes(run())
 
 
-def test_the_command_line_chooses_the_tier(tmp_path):
+def test_the_command_line_chooses_the_tier(run, pytester):
     """Rules of the full tier come with --layerwright-tier full."""
     slow = next(rule.id for rule in catalog() if rule.tier == "full" and rule.status == "stable")
-    (tmp_path / "test_all.py").write_text(
-        "import torch, layerwright as lw\n"
+    pytester.makepyfile(
+        test_all="import torch, layerwright as lw\n"
         f"CASE = lw.Case(torch.nn.Tanh, torch.ones(2, 3))\n"
         f"@lw.testing.parametrize_with_rules([CASE], select=['{slow[:3]}'])\n"
         "def test_contract(promise):\n    promise()\n"
     )
     asked = ["test_all.py", "--co", "-q"]
-    assert slow not in run(tmp_path, *asked)
-    assert slow in run(tmp_path, *asked, "--layerwright-tier", "full")
+    assert slow not in run(*asked)
+    assert slow in run(*asked, "--layerwright-tier", "full")
 
 
 def test_the_plugin_imports_nothing_heavy(tmp_path):
