@@ -1,11 +1,12 @@
 """Finds the masks among the inputs by what they are, and which of their values hides a position."""
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from layerwright.contract.rule import LayerRaised
 from layerwright.contract.trees import Inputs, Named, is_float, named_tensors
@@ -22,7 +23,7 @@ class Mask:
 
     Attributes:
         name: of the mask.
-        masked: names of the inputs whose leading dimensions have the mask's shape.
+        masked: names of the inputs that it speaks for: their leading dimensions have its shape.
         inputs: the example inputs; the mask in them holds both values in some sample.
         leaks: for each value of the mask, how much the answers at the other positions change when
             the masked input changes where the mask has this value; relative to the largest answer.
@@ -55,12 +56,50 @@ def find_masks(probe: "Probe") -> Iterator[Mask]:
         others = tuple(one for one in tensors if _is_masked_by(one, item))
         if not others:
             continue
+        # Of a source and a target of equal length, a mask may speak for one or for both.
+        groups = [(one,) for one in others] + ([others] if len(others) > 1 else [])
         try:
-            with torch.no_grad():
-                leaks = tuple(_leak(probe, inputs, item, others, value) for value in (0, 1))
+            found = [_mask(probe, inputs, item, group) for group in groups]
         except LayerRaised:
             continue
-        yield Mask(item.name, tuple(one.name for one in others), inputs, (leaks[0], leaks[1]))
+        yield next((mask for mask in found if mask.hides is not None), found[-1])
+
+
+def hiding_argument(probe: "Probe", mask: Mask) -> str | None:
+    """Return the argument that was left None and, given the mask as well, makes it hide.
+
+    So does the mask of `nn.Transformer` for what the decoder reads of the encoder.
+    """
+    tensors = {item.name: item for item in mask.inputs.tensors()}
+    others = tuple(tensors[name] for name in mask.masked)
+    for name in _left_none(probe.layer(), mask.inputs):
+        kwargs = {**mask.inputs.kwargs, name: mask.tensor.clone()}
+        inputs = Inputs(mask.inputs.args, kwargs, mask.inputs.names)
+        try:
+            if _mask(probe, inputs, tensors[mask.name], others).hides is not None:
+                return name
+        except LayerRaised:
+            continue
+    return None
+
+
+def _left_none(layer: nn.Module, inputs: Inputs) -> Iterator[str]:
+    try:
+        parameters = inspect.signature(layer.forward).parameters.values()
+    except (TypeError, ValueError):  # written in C
+        return
+    positional = inputs.names[: len(inputs.args)]
+    for parameter in parameters:
+        given = inputs.kwargs.get(parameter.name)
+        if parameter.default is None and given is None and parameter.name not in positional:
+            yield parameter.name
+
+
+def _mask(probe: "Probe", inputs: Inputs, item: Named, others: tuple[Named, ...]) -> Mask:
+    """Measure what a mask hides of some inputs."""
+    with torch.no_grad():
+        leaks = (_leak(probe, inputs, item, others, 0), _leak(probe, inputs, item, others, 1))
+    return Mask(item.name, tuple(one.name for one in others), inputs, leaks)
 
 
 def _looks_like_mask(tensor: Tensor) -> bool:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from layerwright.contract.case import Case
 from layerwright.contract.check import check
 
 
@@ -92,3 +93,37 @@ def test_attention_of_torch_passes():
     layer = nn.MultiheadAttention(6, 2, batch_first=True)
     x = torch.randn(3, 5, 6)
     assert result(layer, x, x, x, ~VALID).outcome == "passed"
+
+
+def translator():
+    """Return a layer without the fast path, which leaves the memory of hidden places as it was."""
+    return nn.Transformer(6, 2, 1, 1, 8, dropout=0.0, batch_first=True, norm_first=True).eval()
+
+
+def test_each_mask_speaks_for_its_own_input():
+    """A source and a target of equal length fit both masks."""
+
+    class Read(nn.Module):
+        def forward(self, source, target, hidden_source, hidden_target):
+            scores = target @ source.transpose(1, 2)
+            read = scores.masked_fill(hidden_source[:, None], -1e9).softmax(-1) @ source
+            scores = target @ target.transpose(1, 2)
+            return read + scores.masked_fill(hidden_target[:, None], -1e9).softmax(-1) @ target
+
+    hidden_target = torch.arange(5) >= torch.tensor([[2], [5], [4]])
+    x, y = torch.randn(3, 5, 6), torch.randn(3, 5, 6)
+    assert result(Read(), x, y, ~VALID, hidden_target).outcome == "passed"
+
+
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor")
+def test_a_mask_that_hides_only_with_another_argument_is_not_reported():
+    """The decoder of torch reads what the encoder's mask hides, unless it gets a mask too."""
+    x, y = torch.randn(3, 5, 6), torch.randn(3, 4, 6)
+    case = Case(translator(), (x, y), {"src_key_padding_mask": ~VALID})
+    judged = check(case, select=["BAT006"]).results[0]
+    assert judged.reason == (
+        "src_key_padding_mask hides src where memory_key_padding_mask is given as well"
+    )
+    both = {"src_key_padding_mask": ~VALID, "memory_key_padding_mask": ~VALID}
+    judged = check(Case(translator(), (x, y), both), select=["BAT006"]).results[0]
+    assert judged.outcome == "passed", judged.reason

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from layerwright.contract.evidence.masks import Mask, find_masks
+from layerwright.contract.evidence.masks import Mask, find_masks, hiding_argument
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
@@ -66,7 +66,8 @@ def mask_leak(probe: Probe) -> Iterator[Finding]:
     ## Limits
     A mask is an input of two values that has the leading dimensions of another input. Layers with
     convolutions, whose neighbourhoods reach into the padding, are skipped, and so are flags that
-    hide nothing by design. Masks without both values in the example say nothing.
+    hide nothing by design. Where a mask hides only with another argument that was left None, as in
+    `nn.Transformer`, nothing is said. Masks without both values in the example say nothing.
     """
     masks = list(find_masks(probe))
     if not masks:
@@ -82,6 +83,9 @@ def mask_leak(probe: Probe) -> Iterator[Finding]:
         use = _use(probe, mask)
         if use is None:
             probe.skip(f"both values of {mask.name} let something through: they may be flags")
+        argument = hiding_argument(probe, mask)
+        if argument is not None:
+            probe.skip(f"{mask.name} hides {masked} where {argument} is given as well")
         call, how = use
         yield Finding(
             where=call.place.text or f"forward, input {mask.name}",

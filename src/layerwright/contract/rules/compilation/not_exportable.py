@@ -83,7 +83,7 @@ def not_exportable(probe: Probe) -> Iterator[Finding]:
             line=result.place.line,
         )
         return
-    if draws_numbers(probe, training=False):
+    if draws_numbers(probe, training=False) or probe.deterministic:
         return
     other = probe.other_inputs()
     with torch.no_grad():
