@@ -26,7 +26,7 @@ demo: .venv/core-installed ## check and cure a wrong layer, then train CustomNet
 
 # One thread a worker: the workers are what uses the cores.
 test: .venv/all-installed ## run all tests but the slow ones
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTS) -n $(WORKERS) -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTS) -n $(WORKERS) --dist worksteal -m "not slow"
 
 contract: .venv/all-installed ## run all rules on our own layers and networks
 	$(BIN)/python benchmarks/false_alarms.py --of ours --tier full --strict --workers $(WORKERS)

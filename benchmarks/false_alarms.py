@@ -19,6 +19,7 @@ import sys
 import warnings
 from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor
+from fnmatch import fnmatchcase
 from functools import partial
 from itertools import chain
 from multiprocessing import get_context
@@ -42,16 +43,18 @@ _UNABLE = (
 )
 
 
-def reports(*, of: str, all_inputs: bool, tier: Tier, workers: int) -> list[tuple[str, Report]]:
+def reports(
+    *, of: str, only: str, all_inputs: bool, tier: Tier, workers: int
+) -> list[tuple[str, Report]]:
     """Check every module in both modes; return its name and mode, and the report."""
-    share = partial(_share, of=of, all_inputs=all_inputs, tier=tier, workers=workers)
+    share = partial(_share, of=of, only=only, all_inputs=all_inputs, tier=tier, workers=workers)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         shares = list(pool.map(share, range(workers)))
     return [item for _, item in sorted(chain(*shares), key=itemgetter(0))]
 
 
 def _share(
-    worker: int, *, of: str, all_inputs: bool, tier: Tier, workers: int
+    worker: int, *, of: str, only: str, all_inputs: bool, tier: Tier, workers: int
 ) -> list[tuple[int, tuple[str, Report]]]:
     """Check every module whose number belongs to one of the workers."""
     torch.set_num_threads(1)
@@ -66,7 +69,7 @@ def _share(
     )
     found = []
     for number, (case, mode) in enumerate(cases):
-        if number % workers == worker:
+        if number % workers == worker and fnmatchcase(case.name, only):
             name = f"{case.name}, {mode}"
             report = check(case, tier=tier)
             loud = [str(item) for item in report.findings if item.severity == "error"]
@@ -114,6 +117,7 @@ def main() -> int:
     """Print the table and the findings; return 1 if one is an error or a rule crashed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--of", choices=("all", "torch", "ours"), default="all")
+    parser.add_argument("--only", default="*", help="names of modules, such as 'nn.Transformer*'")
     parser.add_argument("--all-inputs", action="store_true")
     parser.add_argument("--tier", choices=("standard", "full"), default="standard")
     parser.add_argument("--workers", type=int, default=1, help="processes that share the work")
@@ -123,10 +127,13 @@ def main() -> int:
     options = parser.parse_args()
     found = reports(
         of=options.of,
+        only=options.only,
         all_inputs=options.all_inputs,
         tier=options.tier,
         workers=options.workers,
     )
+    if not found:
+        parser.error(f"--only expected a pattern that fits a module, received {options.only!r}")
     findings = [(name, item) for name, report in found for item in report.findings]
     crashed = [
         (name, result)
