@@ -71,6 +71,8 @@ def dead_start(probe: Probe) -> Iterator[Finding]:
     A parameter counts as dead if its gradient is exactly zero in each of five training steps on
     different inputs, and not zero once the dead ones alone are drawn at random. So a zero start
     that training leaves, as in LoRA or ReZero, passes, and so does an expert that no sample chose.
+    Few ReLU units may all be closed by chance, as in an `nn.RNN` with two of them: it is reported,
+    since this instance does not learn there. Another seed may.
     """
     grads = probe.gradients.parameters
     suspects = {name for name, grad in grads.items() if grad is not None and not bool(grad.any())}
