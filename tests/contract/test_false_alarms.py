@@ -34,7 +34,7 @@ def cases():
             yield pytest.param(case, id=case.name.replace(" ", "_"))
 
 
-@pytest.mark.parametrize("case", cases())
+@pytest.mark.parametrize("case", [*cases()])
 def test_no_error_on_what_is_right(case):
     """The standard tier."""
     assert loud(check(case)) == []

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from layerwright.contract.copying import fresh_copy
 from layerwright.contract.rule import Rule
 from layerwright.contract.subject import Subject
 from layerwright.contract.trees import Inputs, dtype_name, map_tensors, named_tensors
@@ -77,8 +78,15 @@ def _without_defaults(cls: type, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in kwargs.items()
-        if name not in known or known[name].default is not value
+        if name not in known or not _is_default(value, known[name].default)
     }
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    """Tell whether an argument need not be written; a module's values come with the state."""
+    if value is default:
+        return True
+    return isinstance(value, nn.Module) and repr(value) == repr(default)
 
 
 def _named(source: Any) -> tuple[list[str], str]:
@@ -126,6 +134,7 @@ def _state(subject: Subject) -> list[str]:
         state = subject.layer.state_dict()
         if not state or sum(item.numel() for item in state.values()) > _FEW:
             return []
+        fresh_copy(subject.layer).load_state_dict(state)  # its own methods may not fit each other
         inner = ", ".join(f"{key!r}: {_tensor(item)}" for key, item in state.items())
     except (_CannotWrite, AttributeError, RuntimeError, TypeError, ValueError):
         return []  # extra state, sparse or lazy parameters: drawn again
