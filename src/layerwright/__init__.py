@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from layerwright.contract.case import Case as Case
     from layerwright.contract.check import check as check
     from layerwright.contract.traits import traits as traits
+    from layerwright.initialization.doctor.diagnosis import (
+        diagnose_initialization as diagnose_initialization,
+    )
     from layerwright.initialization.recipes import initialize as initialize
     from layerwright.training.evaluate import evaluate as evaluate
     from layerwright.training.fit import fit as fit
@@ -24,6 +27,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Case": "layerwright.contract.case",
     "check": "layerwright.contract.check",
+    "diagnose_initialization": "layerwright.initialization.doctor.diagnosis",
     "Recipe": "layerwright.training.recipe",
     "Run": "layerwright.training.run",
     "evaluate": "layerwright.training.evaluate",
@@ -40,6 +44,7 @@ __all__ = [
     "Recipe",
     "Run",
     "check",
+    "diagnose_initialization",
     "evaluate",
     "fit",
     "initialize",

@@ -14,8 +14,8 @@ from layerwright.cli.recipe_options import RecipeOptions
 from layerwright.training.recipe import Recipe
 
 NAMES = [
-    "Case", "Recipe", "Run", "check", "evaluate", "fit", "initialize", "predict", "resume",
-    "testing", "traits",
+    "Case", "Recipe", "Run", "check", "diagnose_initialization", "evaluate", "fit", "initialize",
+    "predict", "resume", "testing", "traits",
 ]  # fmt: skip
 
 OPTIONS = {
@@ -26,13 +26,19 @@ OPTIONS = {
     ],
     "rule": ["--json", "NAME"],
     "rules": ["--json"],
+    "new": ["--json", "--package", "NAME"],
+    "init": [
+        "--input", "--json", "--network", "--picture", "--recipe", "--run-script", "--seed",
+        "TARGET",
+    ],
     "train": [
         "--accumulate", "--augment", "--batch-size", "--checkpoint-every", "--clip-norm",
-        "--compile", "--data", "--data-dir", "--device", "--epochs", "--image-size", "--init",
-        "--json", "--limit", "--loss", "--lr", "--metric", "--monitor", "--nan-guard",
+        "--compile", "--data", "--data-dir", "--device", "--epochs", "--freeze", "--from",
+        "--image-size", "--init", "--json", "--l1", "--label-smoothing", "--limit", "--loss",
+        "--lr", "--lr-factor", "--metric", "--mixup", "--monitor", "--nan-guard",
         "--network", "--network-option", "--no-compile", "--no-nan-guard", "--no-tensorboard",
         "--optimizer", "--optimizer-option", "--patience", "--precision", "--run-dir",
-        "--schedule", "--seed", "--show-parameters", "--tensorboard", "--threads",
+        "--schedule", "--seed", "--show-parameters", "--tensorboard", "--text-option", "--threads",
         "--validation", "--weight-decay", "--workers", "TARGET",
     ],
     "evaluate": [

@@ -50,6 +50,7 @@ TORCHS_OWN = {
         lambda w, g: nn.init.kaiming_normal_(w, mode="fan_out", nonlinearity="relu", generator=g),
         lambda w, g: nn.init.xavier_uniform_(w, generator=g),
     ),
+    "orthogonal": (lambda w, g: nn.init.orthogonal_(w, generator=g),) * 2,
 }
 
 
@@ -337,7 +338,7 @@ def test_default_lets_a_parent_have_the_last_word():
     assert not block.norm.weight.any()
 
 
-@pytest.mark.parametrize("recipe", ["normal", "xavier", "kaiming", "by-type"])
+@pytest.mark.parametrize("recipe", ["normal", "xavier", "kaiming", "by-type", "orthogonal"])
 def test_embeddings_are_normal_and_their_padding_row_is_zero(recipe):
     """No fan applies to a table."""
     table = initialize(nn.Embedding(400, 50, padding_idx=3), recipe, generator=seeded())
@@ -581,7 +582,7 @@ def old_weight_norm():
             OptionError,
             (
                 "unknown initialisation recipe 'xaver'. Did you mean 'xavier'? "
-                "Known: by-type, default, kaiming, normal, xavier."
+                "Known: by-type, default, kaiming, lsuv, normal, orthogonal, xavier."
             ),
         ),
         (
@@ -590,7 +591,8 @@ def old_weight_norm():
             OptionError,
             (
                 "initialisation recipe expected a name or a callable (module) -> None, received 1. "
-                "Fix: choose one of default, normal, xavier, kaiming, by-type, or give a function."
+                "Fix: choose one of default, normal, xavier, kaiming, by-type, orthogonal, or give "
+                "a function."
             ),
         ),
         (
@@ -629,7 +631,7 @@ def old_weight_norm():
             OptionError,
             (
                 "0.weight expected values to replace, received a parameter on the meta device. "
-                "Fix: call to_empty(device='cpu') on the module first."
+                "Fix: pass device='cpu', or another device with memory."
             ),
         ),
         (

@@ -55,22 +55,22 @@ class Filling:
             if own_start and (kind == "gain" or only_vectors):
                 continue
             if kind == "bias":
-                _assign(place, torch.zeros_like(_value(place)))
+                assign(place, torch.zeros_like(value_of(place)))
             elif kind == "gain" and is_normalization(module):
-                _assign(place, torch.ones_like(_value(place)))
+                assign(place, torch.ones_like(value_of(place)))
             elif kind in self.formulas and place.parameter.is_floating_point():
                 self._draw(place, self.formulas[kind])
             else:
                 yield place
 
     def _draw(self, place: Place, formula: Formula) -> None:
-        value = _value(place)
+        value = value_of(place)
         num_blocks = num_gates(place.owner, place.attribute, tuple(value.shape))
         draw(formula, value, place.owner, num_blocks, self.generator)
         padding = getattr(place.owner, "padding_idx", None)
         if isinstance(padding, int) and isinstance(place.owner, (nn.Embedding, nn.EmbeddingBag)):
             value[padding] = 0
-        _assign(place, value)
+        assign(place, value)
 
     def _reset(self, module: nn.Module, mine: list[Place]) -> bool:
         """Call the module's own reset, where it has one; tied parameters of others keep theirs."""
@@ -88,7 +88,7 @@ class Filling:
             reset()  # writes into the cached tensors of what is parametrised
             for place in _assignable(mine):
                 if _is_parametrized(place):
-                    _assign(place, _value(place))
+                    assign(place, value_of(place))
         for parameter, value in others:
             parameter.copy_(value)
         return True
@@ -104,10 +104,7 @@ def global_numbers_from(generator: Generator | None, module: nn.Module) -> Itera
     if generator is None:
         yield
         return
-    used = {parameter.device for parameter in module.parameters()}
-    devices = sorted((d.type, d.index or 0) for d in used if d.type in ("cuda", "xpu"))
-    indices = [index for _, index in devices]
-    kind = devices[0][0] if devices else "cuda"
+    kind, indices = accelerators_of(module)
     before = generator.get_state()
     seed = int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device))
     with torch.random.fork_rng(devices=indices, device_type=kind):
@@ -121,6 +118,13 @@ def global_numbers_from(generator: Generator | None, module: nn.Module) -> Itera
             torch.equal(s, source.get_state()) for s, source in zip(start, numbers, strict=True)
         ):
             generator.set_state(before)
+
+
+def accelerators_of(module: nn.Module) -> tuple[str, list[int]]:
+    """Return the kind and the numbers of the CUDA or XPU devices that hold its parameters."""
+    used = {parameter.device for parameter in module.parameters()}
+    devices = sorted((d.type, d.index or 0) for d in used if d.type in ("cuda", "xpu"))
+    return (devices[0][0] if devices else "cuda"), [index for _, index in devices]
 
 
 def _children_first(module: nn.Module, seen: set[int]) -> Iterator[nn.Module]:
@@ -150,17 +154,22 @@ def _is_parametrized(place: Place) -> bool:
 
 def _kind(place: Place) -> str:
     """What the tensor is that the layer uses; of a parametrised one, not its parts."""
-    return kind_of(place.owner, place.attribute, tuple(_value(place).shape))
+    return kind_of(place.owner, place.attribute, tuple(value_of(place).shape))
 
 
-def _value(place: Place) -> Tensor:
-    """The tensor to write into; of a parametrised one a copy."""
+def value_of(place: Place) -> Tensor:
+    """Return the tensor to write into; of a parametrised one a copy."""
     if _is_parametrized(place):
         return getattr(place.owner, place.attribute).clone()
     return place.parameter
 
 
-def _assign(place: Place, value: Tensor) -> None:
+def assign(place: Place, value: Tensor) -> None:
+    """Write a value into a parameter, or through the parametrisation of a tensor.
+
+    Raises:
+        OptionError: the parametrisation cannot take a value.
+    """
     if not _is_parametrized(place):
         if value is not place.parameter:
             place.parameter.copy_(value)

@@ -74,11 +74,15 @@ def kaiming_normal_fan_out(tensor: Tensor, fans: Fans, generator: Generator | No
 def orthogonal(tensor: Tensor, _fans: Fans, generator: Generator | None) -> None:
     """Draw a matrix with orthonormal rows or columns, so that a state keeps its size over time.
 
+    Of more dims than two, all but the first are taken together, as torch does; a vector has
+    norm one.
+
     Reference:
         Saxe, McClelland and Ganguli (2014), https://arxiv.org/abs/1312.6120
     """
     exact = tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
-    tensor.copy_(nn.init.orthogonal_(exact, generator=generator))
+    matrix = exact if exact.dim() > 1 else exact[None]
+    tensor.copy_(nn.init.orthogonal_(matrix, generator=generator).view_as(tensor))
 
 
 def draw(
