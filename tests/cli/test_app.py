@@ -95,7 +95,7 @@ def test_the_console_script_is_the_entry_point():
             ["trian"],
             (
                 'error: Unknown command "trian". Did you mean "train"? Available commands: '
-                "check, rule, rules, train, evaluate, predict, resume, env. "
+                "check, rule, rules, new, init, train, evaluate, predict, ... "
                 "See: layerwright --help\n"
             ),
         ),

@@ -1,0 +1,1 @@
+"""What `layerwright new` writes: a working layer and its test, whose names are replaced."""
