@@ -55,7 +55,7 @@ def test_the_split_does_not_depend_on_anything_but_its_seed(global_randomness):
 
 def test_every_built_in_set_says_what_it_is():
     """One line for people who choose."""
-    assert list(DATASETS) == ["digits", "mnist", "cifar10", "diabetes"]
+    assert {"digits", "mnist", "cifar10", "imdb", "diabetes"} <= set(DATASETS)
     assert all(built_in.summary for built_in in DATASETS.values())
 
 
@@ -127,13 +127,10 @@ def test_data_is_returned_as_it_is():
 
 def test_unknown_names_get_the_nearest_one():
     """A name that is no folder either."""
-    assert refused("minst", OptionError) == (
-        "data expected digits, mnist, cifar10, diabetes or a folder of images, received 'minst'. "
-        "Did you mean 'mnist'?"
-    )
+    expected = f"data expected {', '.join(DATASETS)} or a folder of images or texts, received "
+    assert refused("minst", OptionError) == expected + "'minst'. Did you mean 'mnist'?"
     assert refused("xyzzy", OptionError) == (
-        "data expected digits, mnist, cifar10, diabetes or a folder of images, received 'xyzzy'. "
-        "Fix: choose one of these, or correct it."
+        expected + "'xyzzy'. Fix: choose one of these, or correct it."
     )
     message = "data expected a folder of images, received '{}', which is no folder. "
     for spec in ("data/pets", Path("pets")):

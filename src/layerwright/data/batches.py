@@ -12,6 +12,8 @@ from layerwright.data.loading import DatasetBatches
 from layerwright.data.seeding import generator
 from layerwright.data.splits import DatasetSplit, Split, TensorSplit
 from layerwright.data.streaming import StreamBatches
+from layerwright.data.text_batches import TextBatches
+from layerwright.data.text_split import TextSplit
 from layerwright.errors import OptionError
 
 __all__ = ["Batch", "Batches", "InMemoryBatches", "make_batches"]
@@ -60,6 +62,20 @@ def make_batches(
         )
     augmentation = Augmentation(augment, seed) if augment else None
     device = torch.device(device)
+    if isinstance(split, TextSplit):
+        if augmentation is not None:
+            raise OptionError(
+                f"augment expected images, received texts and augment={augmentation.names}. "
+                "Fix: leave augment out."
+            )
+        return TextBatches(
+            split,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            device=device,
+            drop_last=drop_last,
+        )
     if isinstance(split, TensorSplit):
         return InMemoryBatches(
             split,

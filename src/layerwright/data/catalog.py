@@ -14,15 +14,26 @@ from layerwright.data.batch_parts import describe
 from layerwright.data.cifar10 import load_cifar10
 from layerwright.data.diabetes import load_diabetes
 from layerwright.data.digits import load_digits
+from layerwright.data.expressions import load_expressions
 from layerwright.data.facts import Facts
 from layerwright.data.from_dataset import holds_batches, split_from_dataset
 from layerwright.data.from_loader import split_from_loader
 from layerwright.data.from_stream import split_from_stream
 from layerwright.data.from_tensors import split_from_tensors
+from layerwright.data.from_texts import (
+    are_texts,
+    is_text_folder,
+    split_from_texts,
+    splits_from_text_folder,
+)
 from layerwright.data.image_folder import splits_from_folder
+from layerwright.data.imdb import load_imdb
 from layerwright.data.mnist import load_mnist
 from layerwright.data.partition import carve_validation, limited
+from layerwright.data.scenes import load_scenes
 from layerwright.data.splits import Batching, Data, DatasetSplit, Split, StreamSplit
+from layerwright.data.text_split import TextSplit
+from layerwright.data.vocabulary import TextOptions, Vocabulary, build_vocabulary
 from layerwright.errors import DataError, OptionError
 
 
@@ -45,6 +56,18 @@ DATASETS: dict[str, BuiltIn] = {
     ),
     "mnist": BuiltIn("70,000 handwritten digits, 28x28", load_mnist),
     "cifar10": BuiltIn("60,000 photographs of ten kinds, 3x32x32", load_cifar10),
+    "imdb": BuiltIn("50,000 film reviews, half of them positive", load_imdb),
+    "scenes": BuiltIn(
+        "4,000 scenes of one to four digits, 40x40, detection", lambda _data_dir: load_scenes()
+    ),
+    "expressions": BuiltIn(
+        "11,000 expressions on digits, as trees, and their values",
+        lambda _data_dir: load_expressions("trees"),
+    ),
+    "expression-sequences": BuiltIn(
+        "the same, as the symbols that write them",
+        lambda _data_dir: load_expressions("sequences"),
+    ),
     "diabetes": BuiltIn(
         "442 patients, ten measurements, regression", lambda _data_dir: load_diabetes()
     ),
@@ -61,6 +84,8 @@ def load_data(
     limit: int | None = None,
     batch_size: int | None = None,
     image_size: int | None = None,
+    text_options: Mapping[str, Any] | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> Data:
     """Load data and split it.
 
@@ -68,8 +93,10 @@ def load_data(
     | ------------------------------- | ----------------------------------------------------- |
     | "digits", "mnist", ...          | a built-in data set, see `DATASETS`                   |
     | another text, or a Path         | a folder with one subfolder of images for each class, |
-    |                                 | or with `train`, `val` and `test` folders of them     |
+    |                                 | or of texts (.txt), or with `train`, `val` and `test` |
+    |                                 | folders of them                                       |
     | `(inputs, targets)`             | tensors or arrays; `((a, b), targets)` for two inputs |
+    | `(texts, targets)`              | a list of str, and a target for each                  |
     | a map-style Dataset             | gives `(input, ..., target)`                          |
     | a DataLoader                    | is rebuilt so that it can be replayed, where possible |
     | a list                          | of batches, in this order, or of samples              |
@@ -87,6 +114,9 @@ def load_data(
         limit: learn from only this many samples, stratified; validation and test stay whole.
         batch_size: samples per batch, for an IterableDataset that gives samples.
         image_size: for a folder: scale images to this many pixels, cut to the middle square.
+        text_options: for texts: the fields of `TextOptions`.
+        vocabulary: for texts: what the numbers mean, such as that of a trained network; None
+            builds one of the training split, without validation, after `limit`.
 
     Raises:
         OptionError: an unknown name, or an impossible share or limit.
@@ -104,14 +134,19 @@ def load_data(
         data = DATASETS[spec].load(data_dir)
     elif isinstance(spec, str | Path):
         folder = _folder(spec)
-        data = _assembled(folder.name, splits_from_folder(folder, image_size))
+        texts = is_text_folder(folder)
+        data = _assembled(
+            folder.name,
+            splits_from_text_folder(folder) if texts else splits_from_folder(folder, image_size),
+        )
     elif isinstance(spec, Mapping):
         data = _assembled("data", _given_splits(spec, batch_size))
     else:
         data = _assembled("data", {"train": _split(spec, batch_size, shuffles=True)})
     if data.validation is None and validation:
         data = _with_validation(data, validation, seed)
-    return data if limit is None else _with_limit(data, limit, seed)
+    data = data if limit is None else _with_limit(data, limit, seed)
+    return _with_vocabulary(data, text_options, vocabulary)
 
 
 def _folder(spec: str | Path) -> Path:
@@ -126,7 +161,8 @@ def _folder(spec: str | Path) -> Path:
     near = get_close_matches(spec, DATASETS, n=1)
     hint = f"Did you mean {near[0]!r}?" if near else "Fix: choose one of these, or correct it."
     raise OptionError(
-        f"data expected {', '.join(DATASETS)} or a folder of images, received {spec!r}. {hint}"
+        f"data expected {', '.join(DATASETS)} or a folder of images or texts, "
+        f"received {spec!r}. {hint}"
     )
 
 
@@ -152,7 +188,7 @@ def _given_splits(
 def _split(spec: Any, batch_size: int | None, *, shuffles: bool) -> tuple[Split, Facts]:
     """Make one split of whatever it is given as."""
     if isinstance(spec, tuple) and len(spec) == 2:
-        return split_from_tensors(*spec)
+        return split_from_texts(*spec) if are_texts(spec[0]) else split_from_tensors(*spec)
     if isinstance(spec, DataLoader):
         return split_from_loader(spec, shuffles=shuffles)
     if isinstance(spec, IterableDataset):
@@ -208,7 +244,7 @@ def _with_validation(data: Data, share: float, seed: int) -> Data:
         note = "No validation split is carved off: the order of the training data is not ours."
         return replace(data, notes=(*data.notes, note))
     rest, carved = carve_validation(train, share, seed)
-    if carved is not None:
+    if carved is not None and not isinstance(carved, TextSplit):
         carved = replace(carved, batching=replace(carved.batching, shuffle=None, drop_last=None))
     return replace(data, train=rest, validation=carved)
 
@@ -221,6 +257,29 @@ def _with_limit(data: Data, limit: int, seed: int) -> Data:
             f"{type(train).__name__}. Fix: limit the data before it is passed in."
         )
     return replace(data, train=limited(train, limit, seed))
+
+
+def _with_vocabulary(
+    data: Data, options: Mapping[str, Any] | None, vocabulary: Vocabulary | None
+) -> Data:
+    """Give texts their final numbers; refuse options for texts where there are none."""
+    if not isinstance(data.train, TextSplit):
+        if options:
+            raise OptionError(
+                f"text_options expected texts, received {dict(options)!r} for the data "
+                f"{data.name!r}. Fix: leave them out."
+            )
+        return data
+    chosen = TextOptions.from_mapping(options or {})
+    train = data.train
+    if vocabulary is None:
+        vocabulary = build_vocabulary(train.texts, train.vocabulary.words, chosen)
+    recoded: dict[str, Any] = {
+        role: split.recoded(vocabulary)
+        for role in _ROLES
+        if isinstance(split := getattr(data, role), TextSplit)
+    }
+    return replace(data, **recoded)
 
 
 def _is_drawn(split: Split) -> bool:

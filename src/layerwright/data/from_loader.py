@@ -18,7 +18,7 @@ from torch.utils.data import (
 from layerwright.data.facts import Facts
 from layerwright.data.from_dataset import split_from_dataset
 from layerwright.data.from_stream import split_from_stream
-from layerwright.data.splits import Batching, DatasetSplit, SampleSplit, Split, TensorSplit
+from layerwright.data.splits import Batching, DatasetSplit, Split, TensorSplit
 
 
 def split_from_loader(loader: DataLoader[Any], *, shuffles: bool) -> tuple[Split, Facts]:
@@ -83,7 +83,9 @@ def _draws_repeatedly(sampler: Any) -> bool:
     return isinstance(sampler, WeightedRandomSampler)
 
 
-def _drawn(split: SampleSplit, sampler: Any, loader: DataLoader[Any]) -> DatasetSplit:
+def _drawn(
+    split: TensorSplit | DatasetSplit, sampler: Any, loader: DataLoader[Any]
+) -> DatasetSplit:
     """Keep the sampler, which then draws each epoch's order under the seed of the run."""
     if isinstance(split, TensorSplit):
         split = DatasetSplit(

@@ -1,9 +1,7 @@
 """Image data sets in the layout of the Hugging Face hub: parquet files of encoded images."""
 
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from hashlib import file_digest
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,16 +12,13 @@ from torch import Tensor
 
 from layerwright.data.cache import cached_tensors
 from layerwright.data.normalization import Normalization
+from layerwright.data.parquet_archive import SPLITS, ParquetArchive, Source, open_archive
 from layerwright.data.splits import Data, TensorSplit
 from layerwright.errors import DataError, MissingExtraError
 
-DATA_DIR_VARIABLE = "LAYERWRIGHT_DATA_DIR"
-_SPLITS = ("train", "test")
-_ROWS_AT_ONCE = 1024
-
 
 @dataclass(frozen=True)
-class ImageArchive:
+class ImageArchive(ParquetArchive):
     """A data set of small images, all of one shape, in a train and a test split.
 
     Args:
@@ -37,10 +32,6 @@ class ImageArchive:
         normalization: mean and standard deviation of each channel over the training split.
     """
 
-    name: str
-    repository: str
-    revision: str
-    config: str
     image_column: str
     shape: tuple[int, int, int]
     class_names: tuple[str, ...]
@@ -50,29 +41,21 @@ class ImageArchive:
 def load_archive(archive: ImageArchive, data_dir: str | Path | None) -> Data:
     """Load a data set: decoded once, afterwards from the cache.
 
-    Local files are `<data_dir>/<name>/train.parquet` and `test.parquet` (or the hub's own names,
-    `train-00000-of-00001.parquet`). Without a `data_dir`, and without the environment variable
-    LAYERWRIGHT_DATA_DIR, the hub is asked.
+    `open_archive` says where it looks.
 
     Raises:
         DataError: files are missing or damaged, or the hub cannot be reached.
         MissingExtraError: the extra "data" is not installed.
     """
-    folder = _local_folder(archive, data_dir)
-    if folder is None:
-        source = f"hub {archive.repository} {archive.revision}"
-        cached = cached_tensors(archive.name, source, lambda: _decode_hub(archive))
-    else:
-        files = {split: _local_files(folder, split) for split in _SPLITS}
-        source = "files " + " ".join(_digest(path) for found in files.values() for path in found)
-        cached = cached_tensors(archive.name, source, lambda: _decode_files(archive, files))
+    source = open_archive(archive, data_dir, archive.image_column)
+    cached = cached_tensors(archive.name, source.identity, lambda: _decode(archive, source))
     train, test = (
         TensorSplit(
             (cached.tensors[f"{split}_images"],),
             cached.tensors[f"{split}_labels"],
             archive.normalization,
         )
-        for split in _SPLITS
+        for split in SPLITS
     )
     return Data(
         archive.name,
@@ -87,107 +70,14 @@ def load_archive(archive: ImageArchive, data_dir: str | Path | None) -> Data:
     )
 
 
-def _local_folder(archive: ImageArchive, data_dir: str | Path | None) -> Path | None:
-    root = data_dir or os.environ.get(DATA_DIR_VARIABLE)
-    if not root:
-        return None
-    folder = Path(root).expanduser() / archive.name
-    if not folder.is_dir():
-        origin = "data_dir" if data_dir else DATA_DIR_VARIABLE
-        raise DataError(
-            f"{archive.name} expected a folder {folder} with train.parquet and test.parquet, "
-            f"received {origin}={str(root)!r} without it. "
-            f"Fix: point {origin} at the folder that holds {archive.name}/."
-        )
-    return folder
-
-
-def _local_files(folder: Path, split: str) -> list[Path]:
-    single = folder / f"{split}.parquet"
-    files = [single] if single.is_file() else sorted(folder.glob(f"{split}-*-of-*.parquet"))
-    if not files:
-        present = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
-        raise DataError(
-            f"{folder} expected a file {split}.parquet or {split}-00000-of-00001.parquet, "
-            f"received a folder with {present}. Fix: put the file there."
-        )
-    return files
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
-
-
-def _decode_files(archive: ImageArchive, files: dict[str, list[Path]]) -> dict[str, Tensor]:
-    try:
-        import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 - an optional extra
-        from pyarrow import parquet  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingExtraError(f"reading {archive.name}", "pyarrow", "data") from error
-    columns = [archive.image_column, "label"]
-
-    def tables(path: Path) -> Iterator[Any]:
-        try:
-            with parquet.ParquetFile(path) as opened:
-                missing = [name for name in columns if name not in opened.schema_arrow.names]
-                if missing:
-                    raise DataError(
-                        f"{path} expected the columns {' and '.join(columns)}, received "
-                        f"{', '.join(opened.schema_arrow.names)}. Fix: use the hub's layout."
-                    )
-                yield from opened.iter_batches(_ROWS_AT_ONCE, columns=columns)
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(
-                f"{path} expected a parquet file, received damaged content "
-                f"({str(error).splitlines()[0]}). Fix: fetch the file again."
-            ) from error
-
+def _decode(archive: ImageArchive, source: Source) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
-    for split, paths in files.items():
-        rows = (row for path in paths for row in _rows(archive, tables(path), str(path)))
-        tensors.update(_decode(archive, split, rows))
+    for split in SPLITS:
+        tensors.update(_decode_split(archive, split, source.rows(split)))
     return tensors
 
 
-def _decode_hub(archive: ImageArchive) -> dict[str, Tensor]:
-    try:
-        import datasets  # noqa: PLC0415 - an optional extra
-    except ImportError as error:
-        raise MissingExtraError(f"fetching {archive.name}", "datasets", "data") from error
-    tensors: dict[str, Tensor] = {}
-    for split in _SPLITS:
-        try:
-            loaded = datasets.load_dataset(
-                archive.repository, archive.config, revision=archive.revision, split=split
-            )
-        except Exception as error:  # network, hub and disk raise many kinds
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            raise DataError(
-                f"{archive.name} expected to be fetched from the hub ({archive.repository} at "
-                f"{archive.revision[:8]}), received {type(error).__name__}: {first} Fix: connect "
-                f"to the network, or point data_dir or {DATA_DIR_VARIABLE} at local files."
-            ) from error
-        raw = loaded.cast_column(archive.image_column, datasets.Image(decode=False))
-        tables = raw.with_format("arrow").iter(batch_size=_ROWS_AT_ONCE)
-        tensors.update(_decode(archive, split, _rows(archive, tables, archive.repository)))
-    return tensors
-
-
-def _rows(
-    archive: ImageArchive, tables: Iterable[Any], source: str
-) -> Iterator[tuple[Any, Any, str]]:
-    """Yield encoded image, label, and where they stand."""
-    number = 0
-    for table in tables:
-        images = table.column(archive.image_column).to_pylist()
-        labels = table.column("label").to_pylist()
-        for image, label in zip(images, labels, strict=True):
-            yield image, label, f"row {number} of {source}"
-            number += 1
-
-
-def _decode(
+def _decode_split(
     archive: ImageArchive, split: str, rows: Iterable[tuple[Any, Any, str]]
 ) -> dict[str, Tensor]:
     try:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from layerwright.data.class_folders import class_folders, split_folders
 from layerwright.data.facts import Facts
 from layerwright.data.normalization import Normalization
 from layerwright.data.splits import DatasetSplit
@@ -20,11 +21,6 @@ NORMALIZATION = Normalization((0.5,), (0.25,))
 _GRAY_MODES = ("1", "L", "LA")
 _DEEP_MODES = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _MOST_LOOKED_AT = 5000  # images whose size and colours are looked at before training starts
-_SPLIT_FOLDERS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val"),
-    "test": ("test", "testing"),
-}
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,7 @@ class ImageFolder(Dataset[tuple[Tensor, int]]):
     def __init__(
         self, root: Path, form: ImageForm | None = None, classes: tuple[str, ...] | None = None
     ) -> None:
-        folders = _subfolders(root)
+        folders = class_folders(root, "images")
         self.classes = classes or tuple(folder.name for folder in folders)
         self.files: list[Path] = []
         self.targets: list[int] = []
@@ -145,7 +141,7 @@ def splits_from_folder(
     Raises:
         DataError: images are missing, damaged or of different sizes.
     """
-    roots = _split_folders(root)
+    roots = split_folders(root)
     train = ImageFolder(roots["train"], _common_form(_all_images(roots["train"]), image_size))
     splits = {"train": _described(train)}
     for name in ("validation", "test"):
@@ -172,29 +168,6 @@ def _described(folder: ImageFolder) -> tuple[DatasetSplit, Facts]:
     return split, facts
 
 
-def _split_folders(root: Path) -> dict[str, Path]:
-    names = {folder.name.lower(): folder for folder in root.iterdir() if folder.is_dir()}
-    found = {
-        split: names[spelling]
-        for split, spellings in _SPLIT_FOLDERS.items()
-        for spelling in spellings
-        if spelling in names
-    }
-    return found if "train" in found else {"train": root}
-
-
-def _subfolders(root: Path) -> list[Path]:
-    folders = sorted(
-        folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith(".")
-    )
-    if not folders:
-        raise DataError(
-            f"the folder {root} expected one subfolder of images for each class, received none. "
-            "Fix: sort the images into folders named after their classes."
-        )
-    return folders
-
-
 def _images(folder: Path) -> list[Path]:
     found = sorted(
         path
@@ -210,7 +183,7 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _all_images(root: Path) -> list[Path]:
-    return [path for folder in _subfolders(root) for path in _images(folder)]
+    return [path for folder in class_folders(root, "images") for path in _images(folder)]
 
 
 def _common_form(files: list[Path], image_size: int | None) -> ImageForm:

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from layerwright.data.image_scaling import ScaledImages, check_square_images, scale_images
 from layerwright.data.normalization import Normalization
+from layerwright.data.text_split import TextSplit
+from layerwright.data.vocabulary import Vocabulary
 from layerwright.errors import DataError
 
 
@@ -133,7 +135,7 @@ class StreamSplit:
     batch_size: int | None = None
 
 
-SampleSplit = TensorSplit | DatasetSplit  # samples can be chosen
+SampleSplit = TensorSplit | DatasetSplit | TextSplit  # samples can be chosen
 Split = SampleSplit | StreamSplit
 
 
@@ -144,12 +146,15 @@ class Data:
     Args:
         name: what the data is called in messages and run folders.
         task: "classification" (targets are class numbers), "binary" (targets are 0.0 and 1.0),
-            "regression" (targets are numbers), or None when it is unknown.
+            "regression" (targets are numbers), "detection" (targets are the objects of an image,
+            `(K, 5)`: class, left, top, right, bottom; class -1 fills up), or None when it is
+            unknown.
         train: what is learned from.
         validation: what choices are made on.
         test: touched once, at the end.
-        input_shape: one sample of the first input, without the batch dim, e.g. `(1, 28, 28)`.
-        num_classes: for classification, where it is known.
+        input_shape: one sample of the first input, without the batch dim, e.g. `(1, 28, 28)`;
+            None for texts, which differ in length.
+        num_classes: for classification and detection, where it is known.
         class_names: one name for each class, where they have names.
         unreplayable: one sentence that says why batches cannot be had again; None when every
             split can be replayed bit for bit.
@@ -170,9 +175,14 @@ class Data:
     notes: tuple[str, ...] = ()
 
     @property
+    def vocabulary(self) -> Vocabulary | None:
+        """What the numbers of texts mean; None for other data."""
+        return self.train.vocabulary if isinstance(self.train, TextSplit) else None
+
+    @property
     def num_outputs(self) -> int | None:
         """The numbers that a network gives for one sample: classes, or targets to predict."""
-        if self.task == "classification":
+        if self.task in ("classification", "detection"):
             return self.num_classes
         if self.task is None or self.target_shape is None:
             return None
