@@ -16,6 +16,7 @@ from layerwright.layers.attention.key_value_cache import KeyValueCache
 from layerwright.layers.attention.rotary_positions import RotaryPositions
 from layerwright.layers.convolution.conv2d import Conv2d
 from layerwright.layers.convolution.conv_block import ConvBlock
+from layerwright.layers.gating.gated_conv2d import GatedConv2d
 from layerwright.layers.gating.gated_linear_unit import ACTIVATIONS, GatedLinearUnit
 from layerwright.layers.gating.highway import Highway
 from layerwright.layers.gating.squeeze_excite import SqueezeExcite
@@ -47,12 +48,23 @@ from layerwright.layers.regularization.weight_standardization import (
     standardize_weight,
 )
 from layerwright.layers.residual.layer_scale import LayerScale
+from layerwright.layers.residual.padded_shortcut import PaddedShortcut
 from layerwright.layers.residual.residual import Residual
 from layerwright.layers.residual.reversible_block import ReversibleBlock
 from layerwright.layers.residual.reversible_sequence import ReversibleSequence
 from layerwright.layers.residual.stochastic_depth import StochasticDepth
 from layerwright.networks import NETWORKS, network_class
 from layerwright.targets import build_network
+
+# As many kinds of parts as by default, and fewer of each.
+SMALL_OPTIONS: dict[str, dict[str, Any]] = {
+    "gated-convnet": {"widths": (4, 6)},
+    "resnet": {"depth": 8, "width": 4},
+    "resnet9": {"width": 4},
+    "single-shot-detector": {"width": 4},
+}
+TEXT_NETWORKS = ("bag-of-ngrams", "lstm-classifier", "text-bilstm", "text-cnn", "text-transformer")
+TREE_NETWORK = "tree-lstm-classifier"
 
 
 def our_layers(*, training: bool) -> Iterator[Case]:
@@ -61,7 +73,7 @@ def our_layers(*, training: bool) -> Iterator[Case]:
         torch.manual_seed(0)
         families = (
             _layers, _normalization, _regularization, _heads, _reversible, _attention, _gating,
-            _residual, _recurrent, _networks,
+            _residual, _recurrent, _networks, _text_networks, _tree_network,
         )  # fmt: skip
         rows = [row for family in families for row in family()]
         for name, layer, x, *more in rows:
@@ -147,6 +159,9 @@ def _gating() -> Iterator[tuple[Any, ...]]:
         yield f"GatedLinearUnit, {name}", GatedLinearUnit(6, activation=name), vector
     yield "GatedLinearUnit, sizes", GatedLinearUnit(6, 5, 3, bias=False), torch.randn(4, 3, 6)
     yield "GatedLinearUnit, one sample", GatedLinearUnit(6), vector[0]
+    yield "GatedConv2d", GatedConv2d(6, 4, 3, padding=1), image
+    yield "GatedConv2d, strided", GatedConv2d(6, 4, 3, 2, bias=False), image
+    yield "GatedConv2d, one sample", GatedConv2d(6, 4, 3), image[0]
     yield "Highway", Highway(6), vector
     yield "Highway, sequence", Highway(6, activation="tanh"), torch.randn(2, 3, 6)
     yield "Highway, one sample", Highway(6), vector[0]
@@ -161,6 +176,8 @@ def _residual() -> Iterator[tuple[Any, ...]]:
     yield "LayerScale", LayerScale(8), x
     yield "LayerScale, maps", LayerScale(3, dim=-3), image
     yield "LayerScale, one sample", LayerScale(8), x[0, 0]
+    yield "PaddedShortcut", PaddedShortcut(3, 5, 2), image
+    yield "PaddedShortcut, one sample", PaddedShortcut(3, 3, 2), image[0]
     yield "StochasticDepth", StochasticDepth(0.5), x
     yield "StochasticDepth, batch of one", StochasticDepth(0.5), x[:1]
     yield "Residual", Residual(branch), x
@@ -236,8 +253,45 @@ def _reversible() -> Iterator[tuple[str, nn.Module, torch.Tensor]]:
 
 def _networks() -> Iterator[tuple[str, nn.Module, torch.Tensor]]:
     for name in NETWORKS:
+        if name in (*TEXT_NETWORKS, TREE_NETWORK):
+            continue
         size = getattr(network_class(name), "image_size", None) or 8
         shape = (10,) if name == "linear-regression" else (1, size, size)
         outputs = 1 if name.endswith("regression") else 10
-        network = build_network(name, input_shape=shape, num_outputs=outputs)
+        small = SMALL_OPTIONS.get(name)
+        network = build_network(name, input_shape=shape, num_outputs=outputs, options=small)
         yield name, network, torch.randn(4, *shape)
+    x = torch.randn(4, 3, 16, 16)
+    for name, small in SMALL_OPTIONS.items():
+        network = build_network(name, input_shape=(3, 16, 16), num_outputs=5, options=small)
+        yield f"{name}, three channels", network, x
+        yield f"{name}, batch of one", network, x[:1]
+    mirrored = {"width": 4, "mirrored": True}
+    network = build_network("resnet9", input_shape=(3, 16, 16), num_outputs=5, options=mirrored)
+    yield "resnet9, mirrored", network, x
+
+
+def _text_networks() -> Iterator[tuple[Any, ...]]:
+    tokens, lengths = torch.randint(1, 20, (4, 6)), torch.tensor([6, 1, 0, 4])
+    for name in TEXT_NETWORKS:
+        network = build_network(name, num_outputs=3, vocabulary_size=20)
+        yield name, network, (tokens, lengths)
+        yield f"{name}, no padding", network, tokens
+        yield f"{name}, length one", network, (tokens[:, :1], lengths.clamp(max=1))
+        yield f"{name}, batch of one", network, (tokens[:1], lengths[:1])
+
+
+def _tree_network() -> Iterator[tuple[Any, ...]]:
+    by_depth = {"data_dependent_shape": True}  # as TreeLSTM: the deepest tree decides
+    for name, tokens, parent in (
+        (
+            "trees",
+            [[6, 1, 7, 2, 3], [1, 0, 0, 0, 0], [0] * 5],
+            [[-1, 0, 0, 2, 2], [-1] * 5, [0] * 5],
+        ),
+        ("a chain", [[6, 7, 8]], [[-1, 0, 1]]),
+        ("a single node", [[4]], [[-1]]),
+    ):
+        network = build_network(TREE_NETWORK, num_outputs=3, vocabulary_size=10)
+        trees = torch.tensor(tokens), torch.tensor(parent)
+        yield f"{TREE_NETWORK}, {name}", network, trees, {}, by_depth

@@ -108,17 +108,20 @@ def build_network(
     *,
     input_shape: Any = None,
     num_outputs: int | None = None,
+    vocabulary_size: int | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> nn.Module:
     """Build a network for data of this shape; an instance is returned as it is.
 
-    A constructor (or function) that names `input_shape`, `num_classes` or `num_outputs` among its
-    arguments is given them; `options` come first and give whatever else it needs.
+    A constructor (or function) that names `input_shape`, `num_classes`, `num_outputs` or
+    `vocabulary_size` among its arguments is given them; `options` come first and give whatever else
+    it needs.
 
     Args:
         spec: what `resolve_network` takes.
         input_shape: shape of one sample, without the batch dimension; None when unknown.
         num_outputs: number of classes, or of values to regress; None when unknown.
+        vocabulary_size: for texts, one more than the largest token; None for other data.
         options: keyword arguments of the constructor.
 
     Raises:
@@ -135,7 +138,12 @@ def build_network(
                 f"{options!r}. Fix: give the class {type(maker).__name__} instead of an instance."
             )
         return maker
-    known = {"input_shape": input_shape, "num_classes": num_outputs, "num_outputs": num_outputs}
+    known = {
+        "input_shape": input_shape,
+        "num_classes": num_outputs,
+        "num_outputs": num_outputs,
+        "vocabulary_size": vocabulary_size,
+    }
     network = maker(**_arguments(maker, known, options))
     if not isinstance(network, nn.Module):
         raise OptionError(

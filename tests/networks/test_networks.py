@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from dataclasses import FrozenInstanceError
 
 import pytest
 import torch
@@ -10,13 +11,16 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from layerwright.errors import ShapeError
+from layerwright.errors import OptionError, ShapeError
 from layerwright.layers.regularization.dropout import Dropout
 from layerwright.networks.convnet import ConvNet
 from layerwright.networks.customnet import CustomNet
+from layerwright.networks.gated_convnet import GatedConvNet, GatedConvNetConfig
 from layerwright.networks.lenet import LeNet
 from layerwright.networks.linear_regression import LinearRegression
 from layerwright.networks.logistic_regression import LogisticRegression
+from layerwright.networks.resnet import ResNet
+from layerwright.networks.resnet9 import ResNet9, ResNet9Config
 from layerwright.networks.simplenet import SimpleNet
 from layerwright.networks.softmax_classifier import SoftmaxClassifier
 
@@ -49,6 +53,78 @@ def linear(features, outputs):
     """One layer; a single output loses its dim, as the targets have none."""
     layers = [nn.Flatten(), nn.Linear(features, outputs)]
     return nn.Sequential(*layers, *([nn.Flatten(0)] if outputs == 1 else []))
+
+
+def convolution(before, after, stride=1):
+    """A padded 3x3 convolution and its batch norm."""
+    return [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after)]
+
+
+class Sum(nn.Module):
+    """A branch beside what it is added to, which loses pixels and gains zeros where it must."""
+
+    def __init__(self, *branch, then=None):
+        super().__init__()
+        self.branch, self.then = nn.Sequential(*branch), then or nn.Identity()
+
+    def forward(self, x):
+        y = self.branch(x)
+        kept = x[:, :, ::2, ::2] if y.shape[2] < x.shape[2] else x
+        zeros = y.new_zeros(len(y), y.shape[1] - x.shape[1], *y.shape[2:])
+        return self.then(torch.cat([kept, zeros], 1) + y)
+
+
+def residual(channels, classes, num_blocks, width=16):
+    """The network of He et al. for 32x32 images, with shortcuts of option A."""
+    layers = [*convolution(channels, width), nn.ReLU()]
+    before = width
+    for maps in (width, 2 * width, 4 * width):
+        for _ in range(num_blocks):
+            first = convolution(before, maps, stride=1 if maps == before else 2)
+            layers.append(Sum(*first, nn.ReLU(), *convolution(maps, maps), then=nn.ReLU()))
+            before = maps
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, classes))
+
+
+class Times(nn.Module):
+    """Multiply by a number."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return self.factor * x
+
+
+def residual9(channels, classes, width):
+    """Page's ResNet-9, with pooling before batch norm."""
+
+    def stage(before, after):
+        conv, norm = convolution(before, after)
+        return [conv, nn.MaxPool2d(2), norm, nn.ReLU()]
+
+    def pair(maps):
+        return Sum(*convolution(maps, maps), nn.ReLU(), *convolution(maps, maps), nn.ReLU())
+
+    w = width
+    layers = [*convolution(channels, w), nn.ReLU(), *stage(w, 2 * w), pair(2 * w)]
+    layers += [*stage(2 * w, 4 * w), *stage(4 * w, 8 * w), pair(8 * w)]
+    layers += [nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8 * w, classes)]
+    return nn.Sequential(*layers, Times(1 / 8))
+
+
+def gated(channels, classes, widths):
+    """One residual gated convolution in each stage."""
+    layers, before = [], channels
+    for maps in widths:
+        layers += [nn.AvgPool2d(2)] if layers else []
+        layers += [nn.Conv2d(before, 2 * maps, 3, padding=1), nn.GLU(1)]
+        branch = nn.Conv2d(maps, 2 * maps, 3, padding=1), nn.GLU(1)
+        layers.append(Sum(nn.BatchNorm2d(maps), *branch))
+        before = maps
+    layers += [nn.BatchNorm2d(before), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(before, classes))
 
 
 # id: network, the same network in plain torch.nn, number of parameters counted by hand
@@ -119,6 +195,39 @@ BUILDS = {
         75 * 6 + 6 + 25 * 6 * 16 + 16 + 400 * 120 + 120 + 120 * 84 + 84 + 84 * 10 + 10,
     ),
 }
+BUILDS |= {
+    "resnet": (ResNet, lambda: residual(3, 10, 3), 269_722),  # 0.27 million in the paper
+    "resnet-14-1x28x28": (
+        lambda: ResNet((1, 28, 28), 7, depth=14, width=4),
+        lambda: residual(1, 7, 2, 4),
+        9 * 4 + 8
+        + 9 * 4 * 4 * 4 + 4 * 8
+        + 9 * (4 * 8 + 3 * 8 * 8) + 4 * 16
+        + 9 * (8 * 16 + 3 * 16 * 16) + 4 * 32
+        + 16 * 7 + 7,
+    ),
+    "resnet9": (
+        lambda: ResNet9(width=8),
+        lambda: residual9(3, 10, 8),
+        9 * (3 * 8 + 8 * 16 + 2 * 16 * 16 + 16 * 32 + 32 * 64 + 2 * 64 * 64)
+        + 2 * (8 + 3 * 16 + 32 + 3 * 64)
+        + 64 * 10 + 10,
+    ),
+    "resnet9-1x28x28": (
+        lambda: ResNet9((1, 28, 28), 5, ResNet9Config(width=4)),
+        lambda: residual9(1, 5, 4),
+        9 * (4 + 4 * 8 + 2 * 8 * 8 + 8 * 16 + 16 * 32 + 2 * 32 * 32)
+        + 2 * (4 + 3 * 8 + 16 + 3 * 32)
+        + 32 * 5 + 5,
+    ),
+    "gated-convnet": (
+        lambda: GatedConvNet(widths=(8, 12)),
+        lambda: gated(3, 10, (8, 12)),
+        9 * 3 * 16 + 16 + 16 + 9 * 8 * 16 + 16
+        + 9 * 8 * 24 + 24 + 24 + 9 * 12 * 24 + 24
+        + 24 + 12 * 10 + 10,
+    ),
+}  # fmt: skip
 ALL = pytest.mark.parametrize("build", BUILDS)
 
 
@@ -236,7 +345,10 @@ def test_building_draws_for_parameters_only(build):
 
 
 @COMPILER
-@pytest.mark.parametrize("build", ["simplenet", "customnet-batch-norm-3x32x32", "lenet"])
+@pytest.mark.parametrize("build", [
+    "simplenet", "customnet-batch-norm-3x32x32", "lenet",
+    "resnet-14-1x28x28", "resnet9-1x28x28", "gated-convnet",
+])  # fmt: skip
 def test_compiles_traces_and_exports(build):
     """One compiled graph, a symbolic trace and an exported program compute the same."""
     network = BUILDS[build][0]().eval()
@@ -321,3 +433,67 @@ def test_pooling_before_relu_changes_nothing():
     assert torch.equal(first, second)
     gradients = [torch.autograd.grad(y, x, upstream)[0] for y in (first, second)]
     assert torch.equal(*gradients)
+
+
+def test_mirrored_answers_are_the_mean_of_both_views():
+    """In evaluation an image and its mirror image get one answer; training sees one view."""
+    network = ResNet9((1, 8, 8), width=2, mirrored=True).double()
+    twin = ResNet9((1, 8, 8), width=2).double()
+    twin.load_state_dict(network.state_dict())
+    x = batch_for(network)
+    assert torch.equal(network(x), twin(x))
+    network.eval()
+    twin.eval()
+    torch.testing.assert_close(network(x), (twin(x) + twin(x.flip(3))) / 2)
+    torch.testing.assert_close(network(x), network(x.flip(3)))
+
+
+@pytest.mark.parametrize(
+    ("build", "text"),
+    [
+        (
+            lambda: ResNet(depth=21),
+            "ResNet expected depth to be 6n + 2, such as 20, 32, 44 or 56, received 21.",
+        ),
+        (lambda: ResNet(depth=2), "ResNet expected depth to be a whole number from 8, received 2."),
+        (lambda: ResNet(depht=20), "ResNet has no option 'depht'. Did you mean 'depth'?"),
+        (
+            lambda: ResNet(config=ResNet9Config(width=3)),
+            (
+                "ResNet expected config to be a ResNetConfig, "
+                "received ResNet9Config(width=3, logit_scale=0.125, mirrored=False)."
+            ),
+        ),
+        (
+            lambda: ResNet9(logit_scale=0),
+            "ResNet9 expected logit_scale to be a positive number, received 0.",
+        ),
+        (
+            lambda: GatedConvNet(widths=()),
+            (
+                "GatedConvNet expected widths to hold a number for each stage, received (). "
+                "Fix: widths=(32, 64, 128)"
+            ),
+        ),
+        (
+            lambda: GatedConvNet(widths=(4, 0)),
+            "GatedConvNet expected each of widths to be a whole number from 1, received 0.",
+        ),
+    ],
+)
+def test_impossible_options_of_configurations_are_refused(build, text):
+    """The message names the network, the option, what it may be and what it was."""
+    with pytest.raises(OptionError) as caught:
+        build()
+    assert str(caught.value) == text
+
+
+def test_options_take_the_place_of_those_in_a_configuration():
+    """One by one or whole, the options are the same frozen object; a list of widths is one too."""
+    whole = GatedConvNet((1, 8, 8), config=GatedConvNetConfig(widths=(3, 4), dropout=0.5))
+    single = GatedConvNet((1, 8, 8), widths=[3, 4], dropout=0.5)
+    assert whole.config == single.config == GatedConvNetConfig(widths=(3, 4), dropout=0.5)
+    more = GatedConvNet((1, 8, 8), config=whole.config, num_blocks=2)
+    assert more.config == GatedConvNetConfig(widths=(3, 4), dropout=0.5, num_blocks=2)
+    with pytest.raises(FrozenInstanceError):
+        whole.config.dropout = 0.1

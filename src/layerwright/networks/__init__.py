@@ -23,13 +23,23 @@ if TYPE_CHECKING:
 # Named, not imported: the list of networks is needed where torch is not (--help).
 NETWORKS: Mapping[str, str] = MappingProxyType(
     {
+        "bag-of-ngrams": "layerwright.networks.bag_of_ngrams:BagOfNgrams",
         "convnet": "layerwright.networks.convnet:ConvNet",
         "customnet": "layerwright.networks.customnet:CustomNet",
+        "gated-convnet": "layerwright.networks.gated_convnet:GatedConvNet",
         "lenet": "layerwright.networks.lenet:LeNet",
         "linear-regression": "layerwright.networks.linear_regression:LinearRegression",
         "logistic-regression": "layerwright.networks.logistic_regression:LogisticRegression",
+        "lstm-classifier": "layerwright.networks.lstm_classifier:LSTMClassifier",
+        "resnet": "layerwright.networks.resnet:ResNet",
+        "resnet9": "layerwright.networks.resnet9:ResNet9",
         "simplenet": "layerwright.networks.simplenet:SimpleNet",
+        "single-shot-detector": "layerwright.networks.single_shot_detector:SingleShotDetector",
         "softmax-classifier": "layerwright.networks.softmax_classifier:SoftmaxClassifier",
+        "text-bilstm": "layerwright.networks.text_bilstm:TextBiLSTM",
+        "text-cnn": "layerwright.networks.text_cnn:TextCNN",
+        "text-transformer": "layerwright.networks.text_transformer:TextTransformer",
+        "tree-lstm-classifier": "layerwright.networks.tree_lstm_classifier:TreeLSTMClassifier",
     }
 )
 

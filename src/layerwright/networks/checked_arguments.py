@@ -79,6 +79,20 @@ def check_count(network: str, option: str, value: int, *, least: int = 1) -> Non
         )
 
 
+def check_counts(network: str, **counts: int) -> None:
+    """Refuse counts below 1.
+
+    Args:
+        network: name of the network, for the message.
+        counts: what was given, by the name of the option.
+
+    Raises:
+        OptionError: one is not a whole number from 1.
+    """
+    for option, value in counts.items():
+        check_count(network, option, value)
+
+
 def check_batch(network: str, x: Tensor, input_shape: tuple[int, ...]) -> None:
     """Refuse a batch of samples that have another shape than the network was built for.
 
