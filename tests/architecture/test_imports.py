@@ -23,7 +23,7 @@ ALLOWED = {
     "reports": {"errors", "names", "contract"},
     "pytest_plugin": set(),
     "testing": {"errors", "contract", "pytest_plugin"},
-    "training": {"", "errors", "names", "targets", "data", "initialization"},
+    "training": {"", "errors", "names", "targets", "data", "initialization", "layers"},
     "cli": {"", "errors", "names", "targets", "data", "initialization", "training", "networks",
             "layers", "contract", "reports"},
     "__main__": {"cli"},

@@ -346,14 +346,14 @@ def test_a_layer_that_takes_its_process_with_it(check, folder):
         "        while True:\n            time.sleep(0.01)\n"
         "class Fine(nn.Module):\n    def forward(self, x):\n        return x * 2\n"
     )
-    words = ["--input", "2x2", "--select", "PUR001", "--time-limit", "3"]
+    words = ["--input", "2x2", "--select", "PUR001", "--time-limit", "8"]
     code, (exits, aborts, hangs, fine) = check("deadly.py", *words)
     assert code == 1
     said = [item["results"][0]["findings"][0] for item in (exits, aborts, hangs)]
     assert {item["rule_id"] for item in said} == {"RUN001"}
     assert said[0]["found"].startswith("it ended the process with exit code 3 during PUR001")
     assert said[1]["found"].startswith("it was killed by signal 6 (SIGABRT) during PUR001")
-    assert said[2]["found"].startswith("it did not end within 3 s during PUR001")
+    assert said[2]["found"].startswith("it did not end within 8 s during PUR001")
     assert [(Path(item["file"]).name, item["line"]) for item in said[1:]] == [
         ("deadly.py", 8),
         ("deadly.py", 12),

@@ -19,7 +19,7 @@ def calls(monkeypatch):
         console.print("progress")
         return SimpleNamespace(
             dir=Path("some/run"), status=recorded.status, step=3, epoch=1, history=[], best=None,
-            test=None,
+            test=None, started_from=None,
         )  # fmt: skip
 
     monkeypatch.setattr("layerwright.training.resume.resume", resume)

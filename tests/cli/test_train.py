@@ -65,7 +65,7 @@ def calls(here, monkeypatch):
     run = SimpleNamespace(
         dir=Path("runs/customnet-digits-1"), status="finished", step=3, epoch=1,
         history=[{"epoch": 1, "train": {"loss": float("nan")}}], best=None,
-        test={"accuracy": 0.5, "confusion": torch.eye(2)},
+        test={"accuracy": 0.5, "confusion": torch.eye(2)}, started_from=None,
     )  # fmt: skip
     recorded = SimpleNamespace(run=run, arguments=[], error=None)
 
@@ -97,11 +97,15 @@ def test_every_option_reaches_the_recipe(calls):
         "data": ("mnist", "mnist"),
         "data-dir": ("some/data", str(Path("some/data").resolve())),
         "image-size": ("32", 32),
+        "text-option": ("ngrams=2", {"ngrams": 2}),
         "validation": ("0.2", 0.2),
         "limit": ("100", 100),
         "augment": ("flip", ("flip",)),
         "workers": ("2", 2),
         "loss": ("mse", "mse"),
+        "label-smoothing": ("0.1", 0.1),
+        "mixup": ("0.2", 0.2),
+        "l1": ("0.01", 0.01),
         "metric": ("mae", ("mae",)),
         "epochs": ("3", 3),
         "batch-size": ("16", 16),
@@ -112,6 +116,9 @@ def test_every_option_reaches_the_recipe(calls):
         "schedule": ("cosine", "cosine"),
         "weight-decay": ("0.1", 0.1),
         "init": ("by-type", "by-type"),
+        "from": ("runs/a", "runs/a"),
+        "freeze": ("features.*", ("features.*",)),
+        "lr-factor": ("features.*=0.1", {"features.*": 0.1}),
         "clip-norm": ("1.5", 1.5),
         "patience": ("4", 4),
         "monitor": ("loss", "loss"),
@@ -126,8 +133,9 @@ def test_every_option_reaches_the_recipe(calls):
     expected = {name: value for name, (_, value) in options.items()} | {
         name.removeprefix("no-"): value for name, value in flags.items()
     }
-    for name in ("network-option", "optimizer-option", "metric"):
+    for name in ("network-option", "optimizer-option", "text-option", "metric", "lr-factor"):
         expected[f"{name}s"] = expected.pop(name)
+    expected["start_from"] = expected.pop("from")
     fields = {name.replace("-", "_"): value for name, value in expected.items()}
     assert calls.arguments[0]["recipe"] == Recipe(**fields)
     assert set(fields) == set(Recipe.__dataclass_fields__)
@@ -290,6 +298,7 @@ def test_json_is_all_that_stdout_gets(calls, capsys):
         "history": [{"epoch": 1, "train": {"loss": None}}],
         "best": None,
         "test": {"accuracy": 0.5, "confusion": [[1.0, 0.0], [0.0, 1.0]]},
+        "started_from": None,
     }
 
 

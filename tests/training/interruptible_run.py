@@ -83,6 +83,9 @@ def main(run_dir: Path, kind: str, counter: Path) -> None:
                 init="by-type",
                 metrics=("accuracy", "confusion-matrix"),
                 loss="cross-entropy",
+                label_smoothing=0.1,
+                mixup=0.4 if kind == "memory" else 0.0,  # a dataset tells no number of classes
+                l1=1e-4,
                 seed=3,
             ),
             run_dir=run_dir,

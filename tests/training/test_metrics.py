@@ -247,7 +247,15 @@ def test_directions():
         "r2": True,
         "confusion-matrix": True,
     }
-    assert sorted(METRICS) == ["accuracy", "confusion-matrix", "mae", "r2", "top-k"]
+    assert sorted(METRICS) == [
+        "accuracy",
+        "confusion-matrix",
+        "mae",
+        "map",
+        "map-50",
+        "r2",
+        "top-k",
+    ]
 
 
 @settings(deadline=None, max_examples=15)
@@ -325,7 +333,7 @@ def test_a_users_function_gets_several_outputs_as_they_are():
             None,
             (
                 "unknown metric 'accuraci'. Did you mean 'accuracy'? "
-                "Known: accuracy, confusion-matrix, mae, r2, top-k."
+                "Known: accuracy, confusion-matrix, mae, map, map-50, r2, top-k."
             ),
         ),
         (
@@ -357,7 +365,7 @@ def test_a_users_function_gets_several_outputs_as_they_are():
             (
                 "metric expected a name, a callable (output, target) -> scalar or an object with "
                 "update and compute, received 3. "
-                "Fix: choose one of accuracy, confusion-matrix, mae, r2, top-k."
+                "Fix: choose one of accuracy, confusion-matrix, mae, map, map-50, r2, top-k."
             ),
         ),
     ],

@@ -47,6 +47,7 @@ def run_as_json(run: "Run") -> dict[str, Any]:
         "history": run.history,
         "best": run.best,
         "test": run.test,
+        "started_from": run.started_from,
     }
 
 

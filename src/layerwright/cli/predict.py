@@ -28,11 +28,13 @@ def predict(
     """Print the likeliest class and its probability for each file.
 
     Images are brought to the channels and size of the training data. An array file holds one
-    sample or several; each gets a line. For regression the network's values are printed.
+    sample or several; each gets a line. A network that learned from texts takes files that hold one
+    text each, in UTF-8. For regression the network's values are printed; a detector gets a line for
+    each object that it finds.
 
     Args:
         run: the run's folder.
-        files: images, or arrays saved as .npy or .npz.
+        files: images, arrays saved as .npy or .npz, or texts.
         network: your own network, file.py:Net, if the run trained one.
         batch_size: samples per forward pass.
         device: auto, cpu, cuda, cuda:1, mps.
@@ -47,37 +49,60 @@ def predict(
     from layerwright.training.run_folder import read_config
 
     facts = read_config(run)["data"]
-    parts = [read_file(file, facts) for file in files]
+    parts = [] if facts.get("vocabulary_size") else [read_file(file, facts) for file in files]
     _check_alike(files, parts)
     prediction = predict_run(
         run,
-        torch.cat(parts),
+        torch.cat(parts) if parts else list(files),
         network=None if network is None else named_object(network),
         device=device,
         **({} if batch_size is None else {"batch_size": batch_size}),
     )
     names = [
         str(file) if len(part) == 1 else f"{file}[{index}]"
-        for file, part in zip(files, parts, strict=True)
+        for file, part in zip(files, parts, strict=bool(parts))
         for index in range(len(part))
-    ]
+    ] or list(map(str, files))
     rows = list(_rows(names, prediction))
     if as_json:
         print_json({"run_dir": run, "predictions": rows})
         return 0
     width = max(map(len, names), default=0)
     for row in rows:
-        if "class" in row:
+        if "objects" in row:
+            for item in row["objects"] or [None]:
+                print(f"{row['sample']:<{width}}  {_object_in_words(item)}")
+        elif "class" in row:
             print(f"{row['sample']:<{width}}  {row['class']}  {100 * row['probability']:.2f} %")
         else:
             print(f"{row['sample']:<{width}}  {row['output']}")
     return 0
 
 
+def _object_in_words(item: dict[str, Any] | None) -> str:
+    """Say what was found where; sides are in percent of the image."""
+    if item is None:
+        return "nothing"
+    sides = zip(("left", "top", "right", "bottom"), item["box"], strict=True)
+    place = " ".join(f"{name} {100 * share:.0f} %" for name, share in sides)
+    return f"{item['class']}  {100 * item['probability']:.2f} %  {place}"
+
+
 def _rows(names: list[str], prediction: "Prediction") -> Iterator[dict[str, Any]]:
     """Give one row a sample: its class and that class's probability, or the output itself."""
     import torch
 
+    if prediction.objects is not None:
+        for name, found in zip(names, prediction.objects, strict=True):
+            rows = zip(
+                prediction.names(found.classes),
+                found.scores.tolist(),
+                found.boxes.tolist(),
+                strict=True,
+            )
+            keys = ("class", "probability", "box")
+            yield {"sample": name, "objects": [dict(zip(keys, row, strict=True)) for row in rows]}
+        return
     if prediction.classes is None or prediction.probabilities is None:
         for name, output in zip(names, prediction.outputs, strict=True):
             yield {"sample": name, "output": output.tolist()}
@@ -92,7 +117,7 @@ def _rows(names: list[str], prediction: "Prediction") -> Iterator[dict[str, Any]
 
 
 def _check_alike(files: tuple[Path, ...], parts: "list[Tensor]") -> None:
-    for file, part in zip(files, parts, strict=True):
+    for file, part in zip(files, parts, strict=bool(parts)):
         if part.shape[1:] != parts[0].shape[1:]:
             raise ShapeError(
                 f"predict expected samples of one shape, received {tuple(parts[0].shape[1:])} in "

@@ -20,14 +20,19 @@ class RecipeOptions:
     Args:
         network: built-in network, or file.py:Net.
         network_options: name=value, an argument of the network's constructor; repeatable.
-        data: built-in data set, folder of images with one subfolder a class, or file.py:name.
+        data: built-in data set, folder of images or texts with one subfolder a class, or
+            file.py:name.
         data_dir: folder with local copies of the built-in data sets.
         image_size: scale a folder's images to this many pixels, cut to the middle square.
+        text_options: ngrams=N, min_count=N or max_length=N, how texts become tokens; repeatable.
         validation: share of the training split that is held out for validation, such as 0.1.
         limit: use only this many training samples.
         augment: crop or flip, applied to each training batch; repeatable.
         workers: processes that load data which does not fit in memory.
         loss: built-in loss, or file.py:name.
+        label_smoothing: share of each class target that all classes get alike, such as 0.1.
+        mixup: train on mixtures of two samples, with shares from Beta(MIXUP, MIXUP), such as 0.2.
+        l1: strength of an L1 penalty on the weights.
         metrics: built-in metric, or file.py:name; repeatable.
         epochs: passes over the training split.
         batch_size: samples per forward pass.
@@ -38,6 +43,11 @@ class RecipeOptions:
         schedule: built-in schedule, or file.py:name.
         weight_decay: L2 strength; weights decay, while biases, gains and embeddings do not.
         init: built-in initialisation recipe, or file.py:name.
+        start_from: run folder or .safetensors file whose weights the network starts with, where
+            they fit; without a network named, the run's own is taken.
+        freeze: pattern of parameters that are not trained, such as "features.*"; repeatable.
+        lr_factors: pattern=factor that multiplies the learning rate of these parameters, such as
+            "features.*=0.1"; repeatable.
         clip_norm: largest total gradient norm.
         patience: stop after this many epochs without improvement on validation.
         monitor: validation metric that selects the best checkpoint.
@@ -55,11 +65,15 @@ class RecipeOptions:
     data: str | None = None
     data_dir: Path | None = None
     image_size: int | None = None
+    text_options: Annotated[Repeated, Parameter(name="--text-option")] = None
     validation: float | None = None
     limit: int | None = None
     augment: Repeated = None
     workers: int | None = None
     loss: str | None = None
+    label_smoothing: float | None = None
+    mixup: float | None = None
+    l1: float | None = None
     metrics: Annotated[Repeated, Parameter(name="--metric")] = None
     epochs: int | None = None
     batch_size: int | None = None
@@ -70,6 +84,9 @@ class RecipeOptions:
     schedule: str | None = None
     weight_decay: float | None = None
     init: str | None = None
+    start_from: Annotated[str | None, Parameter(name="--from")] = None
+    freeze: Repeated = None
+    lr_factors: Annotated[Repeated, Parameter(name="--lr-factor")] = None
     clip_norm: float | None = None
     patience: int | None = None
     monitor: str | None = None
@@ -99,10 +116,12 @@ class RecipeOptions:
             given["data"] = named_data(given["data"])
         if "data_dir" in given:
             given["data_dir"] = str(given["data_dir"].resolve())  # a resume may start elsewhere
-        for name in ("network_options", "optimizer_options"):
+        for name in ("network_options", "optimizer_options", "text_options"):
             if name in given:
                 flag = "--" + name.removesuffix("s").replace("_", "-")
                 given[name] = dict(read_pair(flag, text) for text in given[name])
+        if "lr_factors" in given:
+            given["lr_factors"] = dict(read_factor(text) for text in given["lr_factors"])
         return given
 
 
@@ -120,3 +139,20 @@ def read_pair(flag: str, text: str) -> tuple[str, Any]:
         return name, ast.literal_eval(value.strip())
     except (ValueError, SyntaxError):
         return name, value
+
+
+def read_factor(text: str) -> tuple[str, float]:
+    """Read "pattern=factor".
+
+    Raises:
+        OptionError: there is no pattern, or no number after the last "=".
+    """
+    pattern, _, number = text.rpartition("=")
+    try:
+        if pattern.strip():
+            return pattern.strip(), float(number)
+    except ValueError:
+        pass
+    raise OptionError(
+        f"--lr-factor expected pattern=number, received {text!r}. Fix: --lr-factor 'conv1.*=0.1'"
+    )

@@ -93,6 +93,10 @@ def choose_recipe(target: str | None, given: Mapping[str, Any]) -> "Recipe":
             )
         given["network"] = found
     chosen = Recipe()
+    if "start_from" in given and "network" not in given:
+        from layerwright.training.starting_weights import network_of
+
+        given = network_of(given["start_from"]) | given
     network, data = given.get("network", chosen.network), given.get("data", chosen.data)
     return _changed(default_recipe(network, data), given)
 

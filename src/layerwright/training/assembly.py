@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from layerwright.data.batches import Batches, make_batches
 from layerwright.data.catalog import load_data
 from layerwright.data.splits import Data
+from layerwright.data.vocabulary import Vocabulary
 from layerwright.errors import OptionError
 from layerwright.initialization.recipes import initialize
 from layerwright.training import network_state, random_state
 from layerwright.training.built_in_metrics import ConfusionMatrix
+from layerwright.training.detection import refuse_augmentation
 from layerwright.training.devices import autocast_for, resolve_device
 from layerwright.training.fitting import (
     check_fit,
@@ -23,9 +25,11 @@ from layerwright.training.fitting import (
     use_fastest_memory_format,
     with_task_of,
 )
+from layerwright.training.freezing import Frozen, freeze
 from layerwright.training.gradient_steps import GradientSteps
 from layerwright.training.losses import Loss, resolve_loss
 from layerwright.training.metrics import Metric, resolve_metrics
+from layerwright.training.objective import training_batches, training_objective
 from layerwright.training.optimizers import build_optimizer
 from layerwright.training.parameter_groups import parameter_groups
 from layerwright.training.recipe import Recipe
@@ -50,6 +54,7 @@ class Assembly:
     validation_batches: Batches | None
     test_batches: Batches | None
     steps: GradientSteps
+    frozen: Frozen
 
     def all_batches(self) -> list[Batches]:
         """The batches of the splits that there are."""
@@ -57,8 +62,12 @@ class Assembly:
         return [batches for batches in splits if batches is not None]
 
 
-def assemble(recipe: Recipe) -> Assembly:
+def assemble(recipe: Recipe, vocabulary: Vocabulary | None = None) -> Assembly:
     """Build everything that `recipe` names. Seeds the global random state.
+
+    Args:
+        recipe: how to train.
+        vocabulary: what the numbers of texts mean; None builds one of the training split.
 
     Raises:
         LayerwrightError: something is unknown or does not fit; the message says what.
@@ -71,30 +80,39 @@ def assemble(recipe: Recipe) -> Assembly:
         limit=recipe.limit,
         batch_size=recipe.batch_size,
         image_size=recipe.image_size,
+        text_options=recipe.text_options,
+        vocabulary=vocabulary,
     )
     network, data = fitting_network(recipe, data)
     if recipe.init != "default":  # the default is what the constructor did, under the seed
         initialize(network, recipe.init, generator=torch.Generator().manual_seed(recipe.seed))
     network.to(device)
     data = with_task_of(network, data, device)
-    loss = resolve_loss(recipe.loss, data.task)
-    metrics = resolve_metrics(recipe.metrics, data.task, data.num_classes)
+    if data.task == "detection":
+        refuse_augmentation(recipe.augment)
+    loss = resolve_loss(recipe.loss, data.task, network)
+    metrics = resolve_metrics(recipe.metrics, data.task, data.num_classes, network)
     if isinstance(loss.function, nn.Module):  # class weights and the like
         loss.function.to(device)
     check_fit(network, data, loss, device)
     use_fastest_memory_format(network, data, device)
     autocast = autocast_for(recipe.precision, device)
     batches, validation, test = _batches(recipe, data, device)
-    groups = parameter_groups(network, recipe.weight_decay)
+    batches = training_batches(recipe, batches, loss, data)
+    frozen = freeze(network, recipe.freeze)
+    groups = parameter_groups(
+        network, recipe.weight_decay, lr=recipe.lr, lr_factors=recipe.lr_factors
+    )
     optimizer = build_optimizer(
         recipe.optimizer, groups, lr=recipe.lr, device=device, **recipe.optimizer_options
     )
     random_state.seed_everything(recipe.seed)  # the same stream however the network was built
     network.train()
+    frozen.keep_statistics(network)
     steps = GradientSteps(
         torch.compile(network) if recipe.compile else network,
         [parameter for group in optimizer.param_groups for parameter in group["params"]],
-        loss.function,  # without the wrapper that words errors: the fit was checked above
+        training_objective(recipe, loss, network),
         optimizer,
         factor=_factor(recipe, batches),
         constant_lr=recipe.schedule == "constant",
@@ -119,6 +137,7 @@ def assemble(recipe: Recipe) -> Assembly:
         validation,
         test,
         steps,
+        frozen,
     )
 
 

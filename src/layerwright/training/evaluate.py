@@ -65,9 +65,12 @@ def evaluate(
     return evaluate_batches(
         trained.network.to(where),
         make_batches(chosen, batch_size=batch_size, shuffle=False, seed=0, device=where),
-        resolve_loss(loss or options.get("loss"), task),
+        resolve_loss(loss or options.get("loss"), task, trained.network),
         resolve_metrics(
-            tuple(metrics) or tuple(options.get("metrics", ())), task, loaded.num_classes
+            tuple(metrics) or tuple(options.get("metrics", ())),
+            task,
+            loaded.num_classes,
+            trained.network,
         ),
     )
 
@@ -90,6 +93,7 @@ def _load(trained: TrainedNetwork, data: Any, data_dir: str | None) -> Data:
         data,
         data_dir=data_dir or options.get("data_dir"),
         image_size=options.get("image_size"),
+        vocabulary=trained.vocabulary,
         **shares,
     )
     shape = trained.facts.get("input_shape")

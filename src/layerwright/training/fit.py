@@ -10,11 +10,13 @@ from layerwright.errors import OptionError
 from layerwright.training import random_state
 from layerwright.training.assembly import Assembly, assemble
 from layerwright.training.default_recipes import default_recipe
+from layerwright.training.known_vocabulary import known_vocabulary
 from layerwright.training.recipe import Recipe
 from layerwright.training.run import Run
 from layerwright.training.run_config import describe_run
 from layerwright.training.run_folder import RunFolder
 from layerwright.training.session import Session
+from layerwright.training.starting_weights import StartingWeights, network_of, start_from
 from layerwright.training.tensorboard import require_tensorboard
 
 
@@ -34,9 +36,9 @@ def fit(
 
     Args:
         network: an `nn.Module` (trained in place), a class, or a built-in name; None takes the
-            recipe's.
-        data: a built-in name, `(inputs, targets)`, a Dataset, a DataLoader or a folder of images;
-            None takes the recipe's.
+            recipe's, or without a recipe that of the run in `start_from`.
+        data: a built-in name, `(inputs, targets)`, `(texts, targets)`, a Dataset, a DataLoader, or
+            a folder of images or texts; None takes the recipe's.
         recipe: how to train; None takes the one that is known to be good for this network and
             data.
         run_dir: folder for checkpoints, metrics and the resolved recipe; None writes nothing. It
@@ -61,10 +63,12 @@ def fit(
         1
     """
     if recipe is None:
-        chosen = Recipe()
+        chosen, source = Recipe(), options.get("start_from")
+        known = network_of(source) if network is None and source is not None else {}
         recipe = default_recipe(
-            chosen.network if network is None else network, chosen.data if data is None else data
-        )
+            known.get("network", chosen.network) if network is None else network,
+            chosen.data if data is None else data,
+        ).changed(**known)
     given = {"network": network, "data": data}
     recipe = recipe.changed(**{k: v for k, v in given.items() if v is not None}).changed(**options)
     if isinstance(recipe.network, nn.Module) and recipe.network_options:
@@ -73,22 +77,28 @@ def fit(
             "Fix: give the options to the instance's constructor."
         )
     with random_state.preserved(), random_state.deterministic_algorithms():
-        assembly = assemble(recipe)
+        assembly = assemble(recipe, known_vocabulary(recipe.start_from))
+        start = None
+        if recipe.start_from is not None:  # after all that a resume, without the source, repeats
+            start = start_from(assembly.network, recipe.start_from, assembly.frozen.parameters)
         if recipe.tensorboard:
             require_tensorboard()
-        folder = None
+        folder, config = None, describe_run(assembly)
+        if start is not None:
+            config["started_from"] = start.as_dict()
         if run_dir is not None:
-            folder = RunFolder.create(Path(run_dir), describe_run(assembly))
+            folder = RunFolder.create(Path(run_dir), config, assembly.data.vocabulary)
         try:
             session = Session(assembly, folder, console)
-            _introduce(session, assembly)
+            session.started_from = config.get("started_from")
+            _introduce(session, assembly, start)
             return session.train()
         finally:
             if folder is not None:
                 folder.close()
 
 
-def _introduce(session: Session, assembly: Assembly) -> None:
+def _introduce(session: Session, assembly: Assembly, start: StartingWeights | None) -> None:
     """Say what is about to be trained on what."""
     network, data = assembly.network, assembly.data
     num_parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -103,6 +113,8 @@ def _introduce(session: Session, assembly: Assembly) -> None:
         f"{type(network).__name__} ({num_parameters:,} parameters) on {data.name} "
         f"({', '.join(sizes) or 'a stream'}), {device}, seed {assembly.recipe.seed}"
     )
+    for line in [*(start.lines() if start else ()), *assembly.frozen.lines(network)]:
+        session.progress.say(line)
     for note in data.notes:
         session.progress.say(f"note: {note}")
     if session.folder is not None:

@@ -49,6 +49,7 @@ def _build(recipe: Recipe, found: Any, data: Data) -> nn.Module:
         found,
         input_shape=data.input_shape,
         num_outputs=data.num_outputs,
+        vocabulary_size=data.vocabulary.size if data.vocabulary else None,
         options=dict(recipe.network_options),
     )
 
@@ -59,9 +60,12 @@ def check_fit(network: nn.Module, data: Data, loss: Loss, device: torch.device) 
     if isinstance(error, LayerwrightError):
         raise error
     if error is not None:
+        samples = f"have the shape {data.input_shape}"
+        if data.vocabulary is not None:
+            samples = "are texts, given as tokens (N, L) and lengths (N,)"
         raise ShapeError(
-            f"{type(network).__name__} does not fit the data {data.name!r}, whose samples have "
-            f"the shape {data.input_shape}: {str(error).splitlines()[0]} "
+            f"{type(network).__name__} does not fit the data {data.name!r}, whose samples "
+            f"{samples}: {str(error).splitlines()[0]} "
             "Fix: change the network, or the data that is fed to it."
         ) from error
 

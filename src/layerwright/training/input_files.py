@@ -1,6 +1,6 @@
-"""Files that a network is to predict, as its inputs: images and saved arrays."""
+"""Files that a network is to predict, as its inputs: images, saved arrays and texts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from layerwright.data.from_texts import read_text
 from layerwright.data.normalization import Normalization
 from layerwright.errors import DataError, MissingExtraError, ShapeError
 
@@ -52,6 +53,18 @@ def normalised(values: Tensor, facts: Mapping[str, Any], scale: float | None = N
         return values.float()
     rule = Normalization.from_dict(recorded)
     return rule.apply(values.float() * (rule.scale / scale) if scale else values)
+
+
+def read_texts(texts: Sequence[str | Path]) -> list[str]:
+    """Return texts as they are (str), or as files hold them (Path).
+
+    Raises:
+        DataError: a file is missing or cannot be read.
+    """
+    for item in texts:
+        if isinstance(item, Path) and not item.is_file():
+            raise DataError(f"predict expected a file, and {item} is none. Fix: check the path.")
+    return [read_text(item) if isinstance(item, Path) else item for item in texts]
 
 
 def _array(path: Path, shape: list[int] | None) -> Tensor:

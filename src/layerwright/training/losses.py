@@ -10,6 +10,7 @@ from torch import Tensor
 
 from layerwright.errors import DataError, LayerwrightError, OptionError, ShapeError
 from layerwright.names import look_up, name_of
+from layerwright.training.detection import detector_method
 
 _LOW_PRECISION = (torch.float16, torch.bfloat16)  # too coarse for the mean over a batch
 _IGNORED_CLASS = -100  # torch's: samples of this class count neither in the loss nor in metrics
@@ -54,7 +55,7 @@ def mean_squared_error(output: Tensor, target: Tensor) -> Tensor:
     return F.mse_loss(output, target)
 
 
-def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
+def cross_entropy(output: Tensor, target: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
     """The mean over the samples of `-Σ_c p_c log softmax(output)_c`.
 
     | tensor   | shape                  | note                                                  |
@@ -63,6 +64,11 @@ def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
     | `target` | `(N, ...)`             | classes from 0 to C-1, int64 (uint8 works too); -100  |
     |          |                        | leaves a sample out, as in torch                      |
     |          | or `(N, C, ...)`       | floating point: probabilities                         |
+
+    Args:
+        output: the logits.
+        target: classes, or probabilities p.
+        label_smoothing: the share s of p that is given to all classes alike.
 
     Raises:
         ShapeError: the shapes fit neither classes nor probabilities.
@@ -78,7 +84,7 @@ def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
     if output.dtype in _LOW_PRECISION:
         output = output.float()
     try:
-        return F.cross_entropy(output, target)
+        return F.cross_entropy(output, target, label_smoothing=label_smoothing)
     except (IndexError, RuntimeError, ValueError) as error:
         problem = _cross_entropy_problem(output, target, isinstance(error, IndexError))
         if problem is None:
@@ -142,14 +148,18 @@ _LOSS_OF_TASK = {
 }
 
 
-def resolve_loss(spec: str | Callable[..., Any] | None, task: str | None) -> Loss:
+def resolve_loss(
+    spec: str | Callable[..., Any] | None, task: str | None, network: Any = None
+) -> Loss:
     """Return the loss that `spec` means.
 
     Args:
         spec: a name from `LOSSES`; any callable `(output, target) -> scalar`, such as an
             `nn.Module`; a class of such, which is then built without arguments; or None for the
             loss of the task.
-        task: "classification", "binary" or "regression"; None where the data says nothing.
+        task: "classification", "binary", "regression" or "detection"; None where the data says
+            nothing.
+        network: whose own loss is the one of the task "detection".
 
     Raises:
         OptionError: the name is unknown, `spec` cannot be called, or both are None.
@@ -160,7 +170,10 @@ def resolve_loss(spec: str | Callable[..., Any] | None, task: str | None) -> Los
                 "loss expected a name or a callable because the data has no known task, received "
                 f"None. Fix: choose one of {', '.join(sorted(LOSSES))}."
             )
-        spec = look_up("task", task, _LOSS_OF_TASK)
+        if task == "detection":
+            spec = detector_method(network, "detection_loss")
+        else:
+            spec = look_up("task", task, _LOSS_OF_TASK)
     if isinstance(spec, str):
         return Loss(spec, look_up("loss", spec, LOSSES))
     if isinstance(spec, Loss):

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from layerwright.errors import OptionError, ShapeError
 from layerwright.names import look_up, name_of
+from layerwright.training.average_precision import MeanAveragePrecision
 from layerwright.training.built_in_metrics import (
     R2,
     Accuracy,
@@ -15,13 +16,15 @@ from layerwright.training.built_in_metrics import (
     RunningMean,
     TopK,
 )
+from layerwright.training.detection import detector_method
 from layerwright.training.losses import built
 
-METRICS = ("accuracy", "confusion-matrix", "mae", "r2", "top-k")
+METRICS = ("accuracy", "confusion-matrix", "mae", "map", "map-50", "r2", "top-k")
 
 _METRICS_OF_TASK = {
     "binary": ("accuracy",),
     "classification": ("accuracy",),
+    "detection": ("map", "map-50"),
     "regression": ("mae", "r2"),
 }
 
@@ -48,7 +51,10 @@ class Metric(Protocol):
 
 
 def resolve_metrics(
-    specs: Sequence[str | Callable[..., Any]], task: str | None, num_classes: int | None
+    specs: Sequence[str | Callable[..., Any]],
+    task: str | None,
+    num_classes: int | None,
+    network: Any = None,
 ) -> list[Metric]:
     """Return the metrics that `specs` mean.
 
@@ -57,9 +63,11 @@ def resolve_metrics(
             `(output, target) -> scalar`, averaged over the samples; or metric objects and classes
             with `update` and `compute`. A user's own says with an attribute
             `higher_is_better = False` that less is better. Empty for those of the task: accuracy
-            for "classification" and "binary", MAE and R² for "regression", none for any other.
+            for "classification" and "binary", MAE and R² for "regression", mean average precision
+            for "detection", none for any other.
         task: the data's task; "binary" reads each output as the logit of one yes-or-no question.
         num_classes: where known, what k is checked against.
+        network: whose outputs "map" and "map-50" read as detections.
 
     Raises:
         OptionError: a name is unknown, k does not fit, two metrics share a name, or a spec is
@@ -67,7 +75,7 @@ def resolve_metrics(
     """
     metrics: list[Metric] = []
     for spec in specs or _METRICS_OF_TASK.get(task or "", ()):
-        metric = _resolve(spec, task, num_classes)
+        metric = _resolve(spec, task, num_classes, network)
         if metric.name in [other.name for other in metrics]:
             raise OptionError(
                 f"metrics expected different names, received {metric.name!r} twice. "
@@ -139,9 +147,9 @@ class UserMetric:
             ) from error
 
 
-def _resolve(spec: Any, task: str | None, num_classes: int | None) -> Metric:
+def _resolve(spec: Any, task: str | None, num_classes: int | None, network: Any) -> Metric:
     if isinstance(spec, str):
-        return _named(spec, task, num_classes)
+        return _named(spec, task, num_classes, network)
     if isinstance(spec, type):
         spec = built(spec, "metric")
     if callable(getattr(spec, "update", None)) and callable(getattr(spec, "compute", None)):
@@ -154,13 +162,17 @@ def _resolve(spec: Any, task: str | None, num_classes: int | None) -> Metric:
     return SampleMean(spec)
 
 
-def _named(name: str, task: str | None, num_classes: int | None) -> Metric:
+def _named(name: str, task: str | None, num_classes: int | None, network: Any) -> Metric:
     ranked = re.fullmatch(r"top-(\d+|k)", name)
     if not ranked:
         makers: dict[str, Callable[[], Metric]] = {
             "accuracy": lambda: Accuracy(task),
             "confusion-matrix": lambda: ConfusionMatrix(task),
             "mae": MeanAbsoluteError,
+            "map": lambda: MeanAveragePrecision(name, detector_method(network, "detections")),
+            "map-50": lambda: MeanAveragePrecision(
+                name, detector_method(network, "detections"), (0.5,)
+            ),
             "r2": R2,
             "top-k": lambda: TopK(1),
         }

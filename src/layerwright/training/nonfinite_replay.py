@@ -55,9 +55,9 @@ def explain(
 
 def _instrumented(assembly: Assembly, inputs: Any, target: Any) -> Cause | None:
     if assembly.autocast is None:
-        return find_cause(assembly.network, inputs, target, assembly.loss)
+        return find_cause(assembly.network, inputs, target, assembly.steps.criterion)
     with assembly.autocast():
-        return find_cause(assembly.network, inputs, target, assembly.loss)
+        return find_cause(assembly.network, inputs, target, assembly.steps.criterion)
 
 
 def _replay(assembly: Assembly, num_batches: int | None) -> None:

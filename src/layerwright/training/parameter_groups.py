@@ -1,5 +1,6 @@
-"""Which parameters weight decay pulls at: decided by what each one is for."""
+"""Which parameters weight decay pulls at, by what each one is for, and how fast each one learns."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from torch import nn
 
 from layerwright.errors import OptionError
 from layerwright.initialization.structure import places, role_of
+from layerwright.training.name_patterns import chosen_by
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,13 @@ def parameter_roles(network: nn.Module) -> list[ParameterRole]:
     return roles
 
 
-def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(
+    network: nn.Module,
+    weight_decay: float,
+    *,
+    lr: float | None = None,
+    lr_factors: Mapping[str, float] | None = None,
+) -> list[dict[str, Any]]:
     """Return the optimizer's parameter groups: weights decay, all else does not.
 
     Biases, gains and embeddings do not: to shrink them limits no function that the network could
@@ -65,11 +73,14 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
 
     Args:
         network: its trainable parameters make the groups, in the order of `named_parameters`.
-        weight_decay: the strength; with 0 there is exactly one group.
+        weight_decay: the strength; with 0 there is one group for each learning rate.
+        lr: the learning rate that `lr_factors` multiply.
+        lr_factors: factors by pattern of names; of several that match, the last one counts. Groups
+            that no pattern changes come first and have no "lr" of their own.
 
     Raises:
-        OptionError: nothing is trainable, or `weight_decay` is negative or not finite; also as
-            `parameter_roles`.
+        OptionError: nothing is trainable, `weight_decay` is negative or not finite, or a pattern
+            of `lr_factors` matches nothing trainable; also as `parameter_roles`.
         ShapeError: a lazy module has not seen an input yet.
     """
     if not 0 <= weight_decay < float("inf"):
@@ -83,17 +94,22 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
             f"{type(network).__name__} expected a parameter with requires_grad, received none. "
             "Fix: register its tensors as nn.Parameter, or unfreeze a layer."
         )
-    if weight_decay == 0:
-        return [{"params": [place.parameter for place in trainable], "weight_decay": 0.0}]
-    decaying: list[nn.Parameter] = []
-    resting: list[nn.Parameter] = []
+    factors = dict(lr_factors or {})
+    names = [place.name for place in trainable]
+    chosen = chosen_by("lr_factors", list(factors), names, "trainable parameters")
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for place in trainable:
-        (decaying if role_of(place) == "weight" else resting).append(place.parameter)
-    groups = [
-        {"params": decaying, "weight_decay": float(weight_decay)},
-        {"params": resting, "weight_decay": 0.0},
+        factor = factors[chosen[place.name]] if place.name in chosen else 1.0
+        decays = weight_decay != 0 and role_of(place) == "weight"
+        groups.setdefault((factor, decays), []).append(place.parameter)
+    return [
+        {
+            "params": groups[factor, decays],
+            "weight_decay": float(weight_decay) if decays else 0.0,
+            **({} if factor == 1 or lr is None else {"lr": lr * factor}),
+        }
+        for factor, decays in sorted(groups, key=lambda key: (key[0] != 1, key[0], not key[1]))
     ]
-    return [group for group in groups if group["params"]]
 
 
 def roles_table(network: nn.Module) -> Table:

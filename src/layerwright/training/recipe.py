@@ -22,14 +22,22 @@ class Recipe:
     Args:
         network: a built-in name, an `nn.Module` class, or an instance.
         network_options: keyword arguments of the network's constructor.
-        data: a built-in name, `(inputs, targets)`, a Dataset, a DataLoader or a folder of images.
+        data: a built-in name, `(inputs, targets)`, `(texts, targets)`, a Dataset, a DataLoader, or
+            a folder of images or texts.
         data_dir: folder with local copies of the built-in data sets.
         image_size: scale a folder's images to this many pixels, cut to the middle square.
+        text_options: how texts become tokens: `ngrams`, `min_count`, `max_length`; where
+            `start_from` is a run that learned from texts, its vocabulary is kept instead.
         validation: the share of the training split that is carved off for validation, in [0, 1).
         limit: use only this many training samples.
         augment: what is done to each training batch, in this order: "crop", "flip".
         workers: number of processes that load data that is not in memory.
         loss: name or callable `(output, target) -> scalar`; None takes the one of the data's task.
+        label_smoothing: the share of each target that all classes get alike, in [0, 1); for the
+            loss "cross-entropy", in training only.
+        mixup: alpha of `mixup`, which trains on what lies between samples; 0 does not. For the
+            loss "cross-entropy"; 0.2 is usual.
+        l1: strength of an L1 penalty on the weights, which is added to the training loss.
         metrics: names or callables; empty takes the ones of the data's task.
         epochs: passes over the training split.
         batch_size: samples per forward pass.
@@ -41,6 +49,12 @@ class Recipe:
         weight_decay: L2 strength, applied by role: weights decay, biases, gains and embeddings
             do not.
         init: initialisation recipe; "default" leaves what the constructor did.
+        start_from: a run folder, a .safetensors file or a `Run` whose weights the network starts
+            with, where they fit by name and shape.
+        freeze: patterns of parameters that are not trained, such as "features.*"; a batch norm
+            whose parameters are frozen keeps its running statistics too.
+        lr_factors: by pattern of parameters, what multiplies their learning rate, such as
+            `{"features.*": 0.1}`; of several patterns that match, the last one counts.
         clip_norm: the largest total gradient norm; None does not clip.
         patience: stop after this many epochs without improvement on validation; None never does.
         monitor: the validation metric that selects the best checkpoint; None takes the first.
@@ -61,11 +75,15 @@ class Recipe:
     data: Any = "digits"
     data_dir: str | None = None
     image_size: int | None = None
+    text_options: Mapping[str, Any] = field(default_factory=dict)
     validation: float = 0.1
     limit: int | None = None
     augment: tuple[str, ...] = ()
     workers: int = 0
     loss: str | Callable[..., Any] | None = None
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    l1: float = 0.0
     metrics: tuple[str | Callable[..., Any], ...] = ()
     epochs: int = 10
     batch_size: int = 64
@@ -76,6 +94,9 @@ class Recipe:
     schedule: str | Callable[[int, int], float] = "constant"
     weight_decay: float = 0.0
     init: str | Callable[..., Any] = "default"
+    start_from: Any = None
+    freeze: str | tuple[str, ...] = ()
+    lr_factors: Mapping[str, float] = field(default_factory=dict)
     clip_norm: float | None = None
     patience: int | None = None
     monitor: str | None = None
@@ -97,7 +118,16 @@ class Recipe:
         _require("workers", self.workers, self.workers >= 0, "a whole number from 0")
         _require("validation", self.validation, 0 <= self.validation < 1, "a share in [0, 1)")
         _require("lr", self.lr, 0 < self.lr < float("inf"), "a positive number")
+        for factor in self.lr_factors.values():
+            _require("lr_factors", factor, 0 < factor < float("inf"), "positive numbers")
+        if isinstance(self.freeze, str):
+            object.__setattr__(self, "freeze", (self.freeze,))
         _require("weight_decay", self.weight_decay, self.weight_decay >= 0, "a number from 0")
+        smoothing = self.label_smoothing
+        _require("label_smoothing", smoothing, 0 <= smoothing < 1, "a share in [0, 1)")
+        for name in ("mixup", "l1"):
+            value = getattr(self, name)
+            _require(name, value, 0 <= value < float("inf"), "a number from 0")
         clip = self.clip_norm
         _require("clip_norm", clip, clip is None or clip > 0, "a positive number, or None")
         _require("precision", self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS))

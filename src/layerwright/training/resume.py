@@ -8,6 +8,7 @@ from rich.console import Console
 
 from layerwright.training import random_state
 from layerwright.training.assembly import assemble
+from layerwright.training.known_vocabulary import known_vocabulary
 from layerwright.training.run import Run
 from layerwright.training.run_config import check_replayable, check_same_data, recipe_from
 from layerwright.training.run_folder import RunFolder, read_config
@@ -52,9 +53,10 @@ def resume(
     folder = RunFolder.open(path)
     try:
         with random_state.preserved(), random_state.deterministic_algorithms():
-            assembly = assemble(recipe)
+            assembly = assemble(recipe, known_vocabulary(path))
             check_same_data(assembly, config)
             session = Session(assembly, folder, console)
+            session.started_from = config.get("started_from")  # the weights are in the checkpoint
             state = folder.checkpoints.newest_intact()
             for problem in folder.checkpoints.problems:
                 session.progress.say(problem)

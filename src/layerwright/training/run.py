@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from layerwright.data.vocabulary import Vocabulary
 from layerwright.training.recipe import Recipe
 
 
@@ -24,6 +25,9 @@ class Run:
         best: the row that was best on validation; None without a validation split.
         test: values on the test split, touched once at the end; None before that.
         data_facts: the data's name, task, input_shape, num_outputs, class_names, normalization.
+        vocabulary: what the tokens of texts mean; None for other data.
+        started_from: what came of `start_from`: its source, and the names of what was loaded,
+            other_shape, missing and unused; None without it.
     """
 
     network: nn.Module
@@ -36,3 +40,5 @@ class Run:
     best: dict[str, Any] | None
     test: dict[str, Any] | None
     data_facts: dict[str, Any]
+    vocabulary: Vocabulary | None = None
+    started_from: dict[str, Any] | None = None

@@ -47,6 +47,7 @@ def data_facts(data: Data) -> dict[str, Any]:
         "num_outputs": data.num_outputs,
         "class_names": data.class_names,
         "normalization": normalization.as_dict() if normalization is not None else None,
+        "vocabulary_size": data.vocabulary.size if data.vocabulary else None,
     }
 
 
@@ -64,6 +65,8 @@ def recipe_from(config: Mapping[str, Any], run_dir: Path, given: Mapping[str, An
     options: dict[str, Any] = {}
     for name, value in config["recipe"].items():
         own = own_object(value)
+        if name == "start_from" and own is not None:
+            continue  # a Run, of which nothing more is needed
         if own is None and name in given and name != "data_dir":
             raise OptionError(
                 f"{name} expected nothing, received {given[name]!r}: the run in {run_dir} fixed it "

@@ -2,6 +2,7 @@
 
     config.json        the resolved recipe and what is needed to read the network's answers
     environment.json   versions and hardware
+    vocabulary.safetensors   what tokens mean, where the run learned from texts
     metrics.jsonl      one row an epoch, and one for the test split; the same bits after a resume
     timing.jsonl       seconds of each epoch, apart because no two runs agree on them
     checkpoints/       see layerwright.training.checkpoints
@@ -22,6 +23,8 @@ import torch
 from filelock import FileLock, Timeout
 
 from layerwright import __version__
+from layerwright.data.vocabulary import Vocabulary
+from layerwright.data.vocabulary_file import save_vocabulary
 from layerwright.errors import RunFolderError
 from layerwright.training.checkpoints import Checkpoints
 
@@ -53,8 +56,10 @@ class RunFolder:
             raise RunFolderError(f"the run folder {path} cannot be written: {error}.") from error
 
     @classmethod
-    def create(cls, path: Path, config: Mapping[str, Any]) -> "RunFolder":
-        """Make a new folder with its config and environment.
+    def create(
+        cls, path: Path, config: Mapping[str, Any], vocabulary: Vocabulary | None = None
+    ) -> "RunFolder":
+        """Make a new folder with its config and environment, and for texts their vocabulary.
 
         Raises:
             RunFolderError: the folder holds something already, or cannot be made.
@@ -72,6 +77,8 @@ class RunFolder:
             )
         try:
             _write_json(path / "environment.json", environment())
+            if vocabulary is not None:
+                save_vocabulary(vocabulary, path)
             _write_json(path / "config.json", {"format": FORMAT, **config})
         except OSError as error:
             folder.close()

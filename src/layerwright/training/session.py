@@ -42,6 +42,7 @@ class Session:
         self.best: dict[str, Any] | None = None  # the best row
         self.best_weights: dict[str, Any] | None = None
         self.test: dict[str, Any] | None = None
+        self.started_from: dict[str, Any] | None = None
         self.stopped_early = False
         self.done = False  # epochs, test split and the last checkpoint
         self._interval_s, self._interval_steps = checkpoint_interval(recipe.checkpoint_every)
@@ -290,4 +291,6 @@ class Session:
             best=self.best,
             test=self.test,
             data_facts=data_facts(self.assembly.data),
+            vocabulary=self.assembly.data.vocabulary,
+            started_from=self.started_from,
         )
