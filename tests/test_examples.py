@@ -18,6 +18,18 @@ LAST_LINES = {
     ],
     "02_the_articles_snippets.py": [r"25 of 25 verdicts as expected"],
     "03_prove_your_own_backward.py": [r"[6-9]\d passed, \d+ skipped in .*", r"as expected"],
+    "05_cure_a_network_that_does_not_learn.py": [r"test accuracy [7-9]\d\.\d\d % after 8 epochs"],
+    "04_start_from_another_run.py": [
+        r"from scratch \d\d\.\d%, started from the first run \d\d\.\d%"
+    ],
+    "06_classify_and_locate.py": [
+        r"in the scene \[[\d, ]+\], found \[[\d, ]+\]",
+        r"mean average precision over the test scenes, at an overlap of 0\.5: 0\.9\d\d",
+    ],
+    "07_sentiment_from_text.py": [
+        r"right about sentences held out: words alone \d\d(\.\d)? %, words and pairs \d+(\.\d)? %",
+        r"'the ending was not bad' is positive \(\d\d\.\d %\)",
+    ],
 }
 
 
