@@ -106,6 +106,22 @@ def test_values_kept_for_each_channel_are_no_batch_size(sample):
     assert judged.reason == "dimension 0 has a fixed size, and may be no batch"
 
 
+class Thinned(nn.Module):
+    """Takes an image of three channels, or a batch of them."""
+
+    def forward(self, x):
+        if x.dim() not in (3, 4) or x.shape[-3] != 3:
+            raise ValueError(f"expected (N, 3, H, W) or (3, H, W), received {tuple(x.shape)}")
+        return x[..., ::2, ::2]
+
+
+def test_the_channels_of_an_image_without_a_batch_are_no_batch_size():
+    """Though each of them is computed alone, in the same way."""
+    judged = result(Thinned(), torch.randn(3, 8, 8))
+    assert judged.reason == "dimension 0 has a fixed size, and may be no batch"
+    assert result(Thinned(), torch.randn(2, 3, 8, 8)).outcome == "passed"
+
+
 def test_a_first_state_of_zeros_is_no_value_for_each_row():
     """Its size is the number of samples that the author had."""
     gru = nn.GRU(6, 5, batch_first=True)

@@ -1,6 +1,6 @@
 """BAT003 batch-size-baked-in."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
@@ -71,7 +71,8 @@ def batch_size_baked_in(probe: Probe) -> Iterator[Finding]:
 
     ## Limits
     Layers that remember earlier calls on purpose (streams, caches) are skipped, and so are those
-    whose first dimension may be no batch: it has parameters of its own, or its entries meet.
+    whose first dimension may be no batch: it has parameters of its own, or its entries meet, or
+    the layer takes another dimension in front of it.
     """
     with torch.no_grad():
         batch = probe.batch
@@ -165,10 +166,13 @@ def _independent(probe: Probe, inputs: Inputs, names: tuple[str, ...], size: int
                   for row in range(min(size, 8))]  # fmt: skip
     except (LayerRaised, RuntimeError):
         return False
-    if difference(
+    unlike = difference(
         index.take_output(whole, order),
         [item.tensor for item in named_tensors(moved)],
         tolerance=1e-4,
+    )
+    if unlike or _maps_over_another(
+        answer, inputs, index.take(inputs, order), names, [whole, moved]
     ):
         return False
     for place, output in enumerate(outputs):
@@ -181,6 +185,32 @@ def _independent(probe: Probe, inputs: Inputs, names: tuple[str, ...], size: int
         ):
             return False
     return True
+
+
+def _maps_over_another(
+    answer: Callable[[Inputs], object],
+    inputs: Inputs,
+    other: Inputs,
+    names: tuple[str, ...],
+    outputs: list[object],
+) -> bool:
+    """Whether two inputs side by side, in a new dimension 0, get the answers that each got alone.
+
+    Then the dimension that was taken for the samples may be one of a single sample: the channels
+    of an image without a batch.
+    """
+    second = {item.name: item.tensor for item in other.tensors()}
+    together = inputs
+    for item in inputs.tensors():
+        if item.name in names:
+            together = together.replaced(item.name, torch.stack([item.tensor, second[item.name]]))
+    try:
+        found = [item.tensor for item in named_tensors(answer(together))]
+    except (LayerRaised, RuntimeError):
+        return False
+    pairs = zip(*(named_tensors(output) for output in outputs), strict=True)
+    expected = [torch.stack([one.tensor, two.tensor]) for one, two in pairs]
+    return difference(expected, found, tolerance=1e-4) is None
 
 
 def _disturbed(probe: Probe, trained_buffers: set[str]) -> nn.Module:
