@@ -150,6 +150,7 @@ def _attention() -> Iterator[tuple[Any, ...]]:
     yield "AdditiveAttentionPooling, padded", AdditiveAttentionPooling(8, 5), x, padding
     asked = AdditiveAttentionPooling(8, 5, query_features=7)
     yield "AdditiveAttentionPooling, query", asked, (x, torch.randn(4, 7)), padding
+    yield "AdditiveAttentionPooling, length one", AdditiveAttentionPooling(8, 5), x[:, :1]
     yield "AdditiveAttentionPooling, one sample", AdditiveAttentionPooling(8, 5), x[0]
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from layerwright.cli.app import main
+from layerwright.cli.checked_layers import CheckRequest, case_of
 from layerwright.contract.loading.child import Worker
+from layerwright.networks import NETWORKS
 
 LAYERS = '''
 import torch
@@ -529,3 +531,11 @@ def test_pdb_in_other_situations(folder, capsys, monkeypatch, words, typed, show
     out = capsys.readouterr().out
     assert [part for part in shown if part not in out] == []
     assert code == (1 if "error" in out.split()[1] else 0)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_built_in_network_brings_inputs(name):
+    """Images, texts or trees, whatever it takes."""
+    case = case_of(CheckRequest(target=name), name)
+    network = case.factory()
+    network(*(case.inputs or network.example_inputs()))

@@ -25,8 +25,11 @@ from layerwright.contract.rule import Tier
 from layerwright.contract.suppression import Config
 from layerwright.errors import LayerwrightError, OptionError, TargetError
 from layerwright.names import nearest
-from layerwright.networks import NETWORKS
+from layerwright.networks import NETWORKS, network_class
 from layerwright.targets import build_network, load_object
+
+_VOCABULARY_SIZE = 100  # of a built-in network for texts
+_OUTPUTS = {"num_classes", "num_outputs"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,10 +194,7 @@ def case_of(request: CheckRequest, name: str) -> Case:
     place, _, arguments = split_target(request.target)
     args, kwargs = tensors_of(request.inputs)
     if request.target in NETWORKS:
-        args = args or (torch.randn(4, 1, 28, 28),)
-        shape = tuple(args[0].shape[1:])
-        build = partial(build_network, request.target, input_shape=shape, num_outputs=10)
-        return _with_loss(Case(build, args, kwargs, name=request.target), request)
+        return _with_loss(_case_of_network(request.target, args, kwargs), request)
     found = _named(request, place, name)
     if isinstance(found, Case):
         if args or kwargs:
@@ -203,6 +203,20 @@ def case_of(request: CheckRequest, name: str) -> Case:
     target = name if ":" in name else f"{place}:{name}"
     factory = with_arguments(found, arguments, target)
     return _with_loss(Case(factory, args, kwargs, name=target.rsplit(":", maxsplit=1)[-1]), request)
+
+
+def _case_of_network(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Case:
+    """Return a built-in network, with the inputs that were asked for or some that it takes."""
+    parameters = inspect.signature(network_class(name)).parameters
+    sizes: dict[str, Any] = {"vocabulary_size": _VOCABULARY_SIZE}  # given to those that name it
+    if "input_shape" in parameters:
+        args = args or (torch.randn(4, 1, 28, 28),)
+        sizes = {"input_shape": tuple(args[0].shape[1:])}
+    if any(
+        parameters[key].default is inspect.Parameter.empty for key in _OUTPUTS & parameters.keys()
+    ):
+        sizes["num_outputs"] = 10
+    return Case(partial(build_network, name, **sizes), args, kwargs, name=name)
 
 
 def _with_loss(case: Case, request: CheckRequest) -> Case:

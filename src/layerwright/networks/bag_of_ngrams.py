@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from layerwright.networks.checked_arguments import check_counts
-from layerwright.networks.text_inputs import PADDING, without_padding
+from layerwright.networks.text_inputs import PADDING, example_texts, without_padding
 
 torch.fx.wrap("without_padding")  # symbolic tracing records the call and leaves it to the run
 
@@ -60,6 +60,10 @@ class BagOfNgrams(nn.Module):
         """Set all weights and biases to zero."""
         nn.init.zeros_(self.weights.weight)
         nn.init.zeros_(self.bias)
+
+    def example_inputs(self) -> tuple[Tensor, Tensor]:
+        """Tokens and lengths of drawn texts, for a look at the network by its name."""
+        return example_texts(self.weights.num_embeddings)
 
     def forward(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return the logits of texts, tokens `(N, L)`; without `lengths` none is padded."""

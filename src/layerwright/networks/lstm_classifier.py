@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from layerwright.layers.linear.linear import Linear
 from layerwright.layers.recurrent.lstm import LSTM
 from layerwright.networks.checked_arguments import check_counts
+from layerwright.networks.text_inputs import example_texts
 
 
 class LSTMClassifier(nn.Module):
@@ -67,6 +68,10 @@ class LSTMClassifier(nn.Module):
         self.embedding = nn.Embedding(vocabulary_size, embed_dim)
         self.lstm = LSTM(embed_dim, hidden_size, num_layers, dropout=dropout)
         self.output = Linear(hidden_size, num_classes)
+
+    def example_inputs(self) -> tuple[Tensor, Tensor]:
+        """Tokens and lengths of drawn texts, for a look at the network by its name."""
+        return example_texts(self.embedding.num_embeddings)
 
     def forward(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return the logits of the sequences, `(N, num_classes)`.

@@ -10,7 +10,7 @@ from layerwright.layers.linear.linear import Linear
 from layerwright.layers.recurrent.bilstm import BiLSTM
 from layerwright.layers.regularization.dropout import Dropout
 from layerwright.networks.checked_arguments import check_counts
-from layerwright.networks.text_inputs import PADDING, without_padding
+from layerwright.networks.text_inputs import PADDING, example_texts, without_padding
 
 torch.fx.wrap("without_padding")  # symbolic tracing records the call and leaves it to the run
 
@@ -73,6 +73,10 @@ class TextBiLSTM(nn.Module):
         self.bilstm = BiLSTM(embed_dim, hidden_size, num_layers, dropout=dropout)
         self.pooling = AdditiveAttentionPooling(2 * hidden_size, hidden_size)
         self.output = Linear(2 * hidden_size, num_classes)
+
+    def example_inputs(self) -> tuple[Tensor, Tensor]:
+        """Tokens and lengths of drawn texts, for a look at the network by its name."""
+        return example_texts(self.embedding.num_embeddings)
 
     def forward(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return the logits of texts, tokens `(N, L)`; without `lengths` none is padded."""

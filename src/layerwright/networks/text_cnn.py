@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from layerwright.layers.linear.linear import Linear
 from layerwright.layers.regularization.dropout import Dropout
 from layerwright.networks.checked_arguments import check_count, check_counts
-from layerwright.networks.text_inputs import PADDING, without_padding
+from layerwright.networks.text_inputs import PADDING, example_texts, without_padding
 
 torch.fx.wrap("without_padding")  # symbolic tracing records the call and leaves it to the run
 
@@ -81,6 +81,10 @@ class TextCNN(nn.Module):
         )
         self.dropout = Dropout(dropout)
         self.output = Linear(num_maps * len(kernel_sizes), num_classes)
+
+    def example_inputs(self) -> tuple[Tensor, Tensor]:
+        """Tokens and lengths of drawn texts, for a look at the network by its name."""
+        return example_texts(self.embedding.num_embeddings)
 
     def forward(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return the logits of texts, tokens `(N, L)`; without `lengths` none is padded."""

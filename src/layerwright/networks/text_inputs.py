@@ -47,5 +47,10 @@ def without_padding(network: str, tokens: Tensor, lengths: Tensor | None) -> tup
     return padded.masked_fill(~exists, PADDING), exists
 
 
+def example_texts(vocabulary_size: int) -> tuple[Tensor, Tensor]:
+    """Return tokens, `(4, 9)`, and lengths, `(4,)`, of drawn texts, one of them of one word."""
+    return torch.randint(1, vocabulary_size, (4, 9)), torch.tensor([9, 6, 4, 1])
+
+
 def _is_whole(values: Tensor) -> bool:
     return not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)

@@ -14,7 +14,7 @@ from layerwright.layers.normalization.layer_norm import LayerNorm
 from layerwright.layers.regularization.dropout import Dropout
 from layerwright.layers.residual.residual import Residual
 from layerwright.networks.checked_arguments import check_counts
-from layerwright.networks.text_inputs import PADDING, without_padding
+from layerwright.networks.text_inputs import PADDING, example_texts, without_padding
 
 torch.fx.wrap("without_padding")  # symbolic tracing records the call and leaves it to the run
 
@@ -91,6 +91,10 @@ class TextTransformer(nn.Module):
         self.norm = LayerNorm(embed_dim)
         self.pooling = AdditiveAttentionPooling(embed_dim, embed_dim)
         self.output = Linear(embed_dim, num_classes)
+
+    def example_inputs(self) -> tuple[Tensor, Tensor]:
+        """Tokens and lengths of drawn texts, for a look at the network by its name."""
+        return example_texts(self.embedding.num_embeddings)
 
     def forward(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return the logits of texts, tokens `(N, L)`; without `lengths` none is padded."""

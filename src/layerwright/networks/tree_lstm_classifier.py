@@ -73,6 +73,12 @@ class TreeLSTMClassifier(nn.Module):
         self.tree_lstm = TreeLSTM(embed_dim, hidden_size)
         self.output = Linear(hidden_size, num_classes)
 
+    def example_inputs(self) -> tuple[Tensor, Tensor]:
+        """Tokens and parents of three drawn trees, for a look at the network by its name."""
+        tokens = torch.randint(1, self.embedding.num_embeddings, (3, 5))
+        parent = torch.tensor([[-1, 0, 0, 2, 2], [-1, 0, 1, 2, 3], [-1, 0, 0, 0, 0]])
+        return tokens, parent
+
     def forward(self, tokens: Tensor, parent: Tensor) -> Tensor:
         """Return the logits of the trees, `(N, num_classes)`.
 
