@@ -1,6 +1,7 @@
 """Where in the user's own code something is: a class, an attribute, the line that raised."""
 
 import ast
+import contextlib
 import inspect
 import linecache
 import sys
@@ -9,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from sysconfig import get_path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -112,23 +114,31 @@ class _Source(NamedTuple):
     text: str
 
 
-@lru_cache(maxsize=512)  # to find a class, inspect parses its whole file
+# To find a class, inspect parses its whole file. What nobody uses any more goes.
+_SOURCES: WeakKeyDictionary[Any, _Source | None] = WeakKeyDictionary()
+
+
 def _source_of(cls: Any) -> _Source | None:
+    if cls in _SOURCES:
+        return _SOURCES[cls]
     try:
         lines, line = inspect.getsourcelines(cls)
-        return _Source(inspect.getsourcefile(cls), line, "".join(lines))
+        source = _Source(inspect.getsourcefile(cls), line, "".join(lines))
     except (OSError, TypeError):  # typed in at a prompt, or written in C
-        return None
+        source = None
+    with contextlib.suppress(TypeError):  # methods of a class that is written in C
+        _SOURCES[cls] = source
+    return source
+
+
+def _assignments(cls: type) -> dict[str, int]:
+    """Map the attributes that a class sets on `self` to the lines of their first assignment."""
+    source = None if cls is object or cls is nn.Module else _source_of(cls)
+    return {} if source is None else _assignments_in(source)
 
 
 @lru_cache(maxsize=512)
-def _assignments(cls: type) -> dict[str, int]:
-    """Map the attributes that a class sets on `self` to the lines of their first assignment."""
-    if cls is object or cls is nn.Module:
-        return {}
-    source = _source_of(cls)
-    if source is None:
-        return {}
+def _assignments_in(source: _Source) -> dict[str, int]:
     try:
         tree = ast.parse(textwrap.dedent(source.text))
     except SyntaxError:

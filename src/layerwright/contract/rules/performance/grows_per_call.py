@@ -1,6 +1,5 @@
 """PRF004 grows-per-call."""
 
-import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from types import FunctionType
@@ -16,7 +15,7 @@ from layerwright.contract.rule import LayerRaised, rule
 from layerwright.contract.rules.purity.call_history_dependent import resetter
 from layerwright.contract.source import is_users, place_of_attribute
 
-FIRST_CALLS, MORE_CALLS, TIME_LIMIT_S = 4, 64, 0.3
+CALLS = 64  # of a layer that still grows; not as many as time allows, or reports would differ
 
 
 @rule(
@@ -147,22 +146,17 @@ def tensors_in(value: Any, depth: int = 4) -> Iterator[Tensor]:
 
 def _grown(probe: Probe, layer: nn.Module) -> list[_Growth]:
     """Return what is larger after each call than after the one before."""
-    start = time.perf_counter()
     probe.call(layer)
     first = last = _sizes(layer)
     growing = set(last)
-    calls = 1
-    while calls < FIRST_CALLS or (
-        calls < MORE_CALLS and time.perf_counter() - start < TIME_LIMIT_S
-    ):
+    for _ in range(CALLS - 1):
         probe.call(layer)
-        calls += 1
         now = _sizes(layer)
         growing = {kept for kept in growing if now.get(kept, 0) > last[kept]}
         if not growing:
             return []
         last = now
-    return [_Growth(*kept, first[kept], last[kept], calls) for kept in last if kept in growing]
+    return [_Growth(*kept, first[kept], last[kept], CALLS) for kept in last if kept in growing]
 
 
 def _sizes(layer: nn.Module) -> dict[Kept, int]:
