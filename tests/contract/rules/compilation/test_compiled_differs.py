@@ -39,6 +39,30 @@ class OtherStatistics(OtherPath):
         return self.linear(x - self.mean)
 
 
+class Annealed(OtherPath):
+    """Changes a buffer and uses it: torch's compiler takes a wrong one in the backward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("heat", torch.tensor(2.0))
+
+    def forward(self, x):
+        if self.training:
+            self.heat.mul_(0.9)
+        return (self.linear(x) / self.heat).softmax(-1)
+
+
+class WrongBesideStatistics(OtherGradient):
+    """Has statistics, which its answer in training mode does not depend on."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(3)
+
+    def forward(self, x):
+        return super().forward(self.norm(x))
+
+
 class Routed(nn.Module):
     """Takes the better of two experts: a rounding may decide."""
 
@@ -80,3 +104,9 @@ def test_a_shape_that_torch_gets_wrong_itself_is_no_fault_of_the_layer():
 def test_no_graph_no_verdict():
     """What is not one graph cannot be compared."""
     assert result(nn.GRU(3, 4), torch.randn(5, 2, 3)).outcome == "skipped"
+
+
+def test_what_torch_gets_wrong_with_a_buffer_is_a_warning():
+    """Only where the answer depends on the buffer that forward changes."""
+    assert result(Annealed(), torch.randn(4, 3)).findings[0].severity == "warning"
+    assert result(WrongBesideStatistics(), torch.randn(4, 3)).findings[0].severity == "error"

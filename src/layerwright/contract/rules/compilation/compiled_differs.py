@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from functools import partial
 
+import torch
+
+from layerwright.contract.comparing import difference
 from layerwright.contract.evidence.compiled_pass import (
     amplifies,
     answer,
@@ -67,7 +70,8 @@ def compiled_differs(probe: Probe) -> Iterator[Finding]:
     Look at what the compiler takes for constant (`torch.compiler.assume_constant_result`), at
     branches on `is_compiling()`, and at the fake kernels and declared mutations of custom
     operators (CMP009). A buffer that forward changes in place before it uses it gets a wrong
-    gradient from torch.compile itself, in torch 2.13 at least: change it after its last use.
+    gradient from torch.compile itself, in torch 2.13 at least, and a warning here: change it after
+    its last use.
 
     ## Limits
     Compiled is with the backend aot_eager, which runs the traced graph, forward and backward, with
@@ -95,8 +99,10 @@ def compiled_differs(probe: Probe) -> Iterator[Finding]:
                 operator = misdescribed_operator(partial(answer, probe, layer, layer, given))
                 if operator:
                     probe.skip(f"torch tells its compiler a wrong shape or dtype for {operator}")
+                torchs = words[0].startswith("gradient") and _reads_what_it_writes(probe)
                 yield Finding(
                     where=f"forward in {'training' if training else 'eval'} mode, {words[0]}",
+                    severity="warning" if torchs else None,
                     expected="what the layer gives without torch.compile",
                     found=f"compiled, {words[1]}",
                     fix="write forward without branches on is_compiling() and without constants "
@@ -107,3 +113,23 @@ def compiled_differs(probe: Probe) -> Iterator[Finding]:
                 return
     if not judged:
         probe.skip("it could not be compiled as one graph, or draws random numbers")
+
+
+def _reads_what_it_writes(probe: Probe) -> bool:
+    """Tell whether forward in training mode changes a buffer in place that its answer depends on.
+
+    torch loses track of such a buffer when it compiles the backward pass.
+    """
+    layer = probe.layer(training=True)
+    before = {name: buffer.clone() for name, buffer in layer.named_buffers()}
+    buffers = dict(layer.named_buffers())
+    first = probe.attempt(lambda: probe.call(layer))
+    for name, value in before.items():
+        if not value.is_floating_point() or torch.equal(buffers[name], value):
+            continue
+        other = probe.layer(training=True)
+        other.get_buffer(name).mul_(1.1).add_(0.1)
+        second = probe.attempt(lambda other=other: probe.call(other))  # type: ignore[misc]
+        if not second.raised and difference(first.output, second.output):
+            return True
+    return False
