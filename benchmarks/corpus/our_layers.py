@@ -272,13 +272,18 @@ def _networks() -> Iterator[tuple[str, nn.Module, torch.Tensor]]:
     yield "resnet9, mirrored", network, x
 
 
+# A text of one word leaves nothing to attend to, and no state to carry on.
+_UNUSED_BY_ONE_WORD = ("*.q_proj.*", "*.k_proj.*", "*.weight_hh_*", "pooling.*")
+
+
 def _text_networks() -> Iterator[tuple[Any, ...]]:
     tokens, lengths = torch.randint(1, 20, (4, 6)), torch.tensor([6, 1, 0, 4])
     for name in TEXT_NETWORKS:
         network = build_network(name, num_outputs=3, vocabulary_size=20)
         yield name, network, (tokens, lengths)
         yield f"{name}, no padding", network, tokens
-        yield f"{name}, length one", network, (tokens[:, :1], lengths.clamp(max=1))
+        alone = {"unused_parameters": _UNUSED_BY_ONE_WORD}
+        yield f"{name}, length one", network, (tokens[:, :1], lengths.clamp(max=1)), {}, alone
         yield f"{name}, batch of one", network, (tokens[:1], lengths[:1])
 
 

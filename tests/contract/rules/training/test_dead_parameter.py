@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from layerwright.contract.case import Case
 from layerwright.contract.check import check
 
 X = torch.randn(6, 5, generator=torch.Generator().manual_seed(1))
@@ -111,3 +112,11 @@ class StopFunction(torch.autograd.Function):
 def test_a_function_that_sends_zeros_says_so_itself():
     """Its author wrote the backward; the gradient rules judge it."""
     assert found(Apply(StopFunction.apply), X) == ()
+
+
+def test_what_traits_name_is_not_judged():
+    """Where the author says so."""
+    layer = Apply(torch.round)
+    assert check(layer, X, select=["TRN002"]).results[0].outcome == "failed"
+    case = Case(layer, X, traits={"unused_parameters": "fc.*"})
+    assert check(case, select=["TRN002"]).results[0].outcome == "passed"

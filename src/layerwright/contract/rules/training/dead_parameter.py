@@ -1,6 +1,7 @@
 """TRN002 dead-parameter."""
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -80,9 +81,13 @@ def dead_parameter(probe: Probe) -> Iterator[Finding]:
     without any gradient for TRN001. Only operators without slope are blamed. Where the gradient
     ends in a product with zeros, or in a unit that larger inputs may open, the rule is skipped: a
     first state of zeros, a high threshold, `0 * parameter.sum()` for DistributedDataParallel. So is
-    a softmax that runs over one value because the example is one step long.
+    a softmax that runs over one value because the example is one step long. Parameters that the
+    traits `frozen_parameters` or `unused_parameters` name are not judged.
     """
-    dead = _dead(probe)
+    allowed = (*probe.traits.frozen_parameters, *probe.traits.unused_parameters)
+    dead = {
+        name for name in _dead(probe) if not any(fnmatchcase(name, pattern) for pattern in allowed)
+    }
     if not dead:
         return
     layer = probe.layer()
