@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 from torch import nn
@@ -51,6 +52,14 @@ class Traits:
             for item in fields(self)
             if getattr(self, item.name) != item.default
         }
+
+    def may_be_frozen(self, name: str) -> bool:
+        """Tell whether a parameter may stay as it is, by its name in the layer."""
+        return any(fnmatchcase(name, pattern) for pattern in self.frozen_parameters)
+
+    def may_be_unused(self, name: str) -> bool:
+        """Tell whether forward may leave a parameter unused, by its name in the layer."""
+        return any(fnmatchcase(name, pattern) for pattern in self.unused_parameters)
 
     def with_(self, more: Mapping[str, Any]) -> "Traits":
         """Return these traits, with `more` on top.

@@ -1,7 +1,6 @@
 """GRD008 parameter-cut."""
 
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor
@@ -80,9 +79,7 @@ def parameter_cut(probe: Probe) -> Iterator[Finding]:
     names = [
         name
         for name, item in probe.layer().named_parameters()
-        if item.requires_grad
-        and item.numel()
-        and not any(fnmatchcase(name, shape) for shape in probe.traits.frozen_parameters)
+        if item.requires_grad and item.numel() and not probe.traits.may_be_frozen(name)
     ]
     cut = [name for name in names if (grad := found.get(name)) is None or not bool(grad.any())]
     rest: list[str] = []

@@ -1,7 +1,6 @@
 """NET002 unused-layer."""
 
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 
 from torch import nn
 
@@ -80,7 +79,6 @@ def unused_layer(probe: Probe) -> Iterator[Finding]:
     if not suspects:
         return
     unread = set(unread_parameters(probe, frozen=True)) if list(layer.parameters()) else set()
-    allowed = probe.traits.unused_parameters
     for path in suspects:
         module = layer.get_submodule(path)
         names = [
@@ -89,7 +87,7 @@ def unused_layer(probe: Probe) -> Iterator[Finding]:
             if name.startswith(f"{path}.") and item.numel()
         ]
         if any(name not in unread for name in names) or (
-            names and all(any(fnmatchcase(name, pattern) for pattern in allowed) for name in names)
+            names and all(map(probe.traits.may_be_unused, names))
         ):
             continue
         if _is_shared(layer, module, path):

@@ -1,7 +1,6 @@
 """TRN002 dead-parameter."""
 
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -84,9 +83,11 @@ def dead_parameter(probe: Probe) -> Iterator[Finding]:
     a softmax that runs over one value because the example is one step long. Parameters that the
     traits `frozen_parameters` or `unused_parameters` name are not judged.
     """
-    allowed = (*probe.traits.frozen_parameters, *probe.traits.unused_parameters)
+    traits = probe.traits
     dead = {
-        name for name in _dead(probe) if not any(fnmatchcase(name, pattern) for pattern in allowed)
+        name
+        for name in _dead(probe)
+        if not (traits.may_be_frozen(name) or traits.may_be_unused(name))
     }
     if not dead:
         return

@@ -1,7 +1,6 @@
 """TRN003 only-decides."""
 
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -86,11 +85,11 @@ def only_decides(probe: Probe) -> Iterator[Finding]:
     - Fedus et al. 2022, "Switch Transformers", section 2.1: why the output is multiplied by the
       router's probability. https://arxiv.org/abs/2101.03961
     """
-    allowed = (*probe.traits.frozen_parameters, *probe.traits.unused_parameters)
+    traits = probe.traits
     names = [
         name
         for name in only_effective_parameters(probe)
-        if not any(fnmatchcase(name, pattern) for pattern in allowed)
+        if not (traits.may_be_frozen(name) or traits.may_be_unused(name))
     ]
     reasons = []
     for name in names[:_MOST]:

@@ -1,7 +1,6 @@
 """TRN001 unused-parameter."""
 
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 
 from layerwright.contract.evidence.mentions import may_read
 from layerwright.contract.evidence.usage import (
@@ -79,12 +78,7 @@ def unused_parameter(probe: Probe) -> Iterator[Finding]:
     - https://github.com/pytorch/pytorch/issues/43259
     - https://github.com/ultralytics/ultralytics/issues/5821
     """
-    allowed = probe.traits.unused_parameters
-    names = [
-        name
-        for name in unread_parameters(probe)
-        if not any(fnmatchcase(name, pattern) for pattern in allowed)
-    ]
+    names = [name for name in unread_parameters(probe) if not probe.traits.may_be_unused(name)]
     if not names:
         return
     ran = parts_that_ran(probe)
