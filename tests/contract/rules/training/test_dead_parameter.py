@@ -35,7 +35,7 @@ class Pooled(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.score = nn.Linear(5, 1)
+        self.score = nn.Linear(5, 1, bias=False)  # a softmax undoes a shift of all steps
 
     def forward(self, x):
         return (self.score(x).softmax(1) * x).sum(1)
