@@ -189,11 +189,23 @@ def _zero(probe: Probe, layer: nn.Module, inputs: Inputs) -> set[str] | None:
 
 
 def _where_it_ends(probe: Probe, name: str) -> list[str]:
-    """Return the operators that get a gradient and pass on nothing but zeros."""
+    """Return the operators that get a gradient and pass on nothing but zeros.
+
+    With the longer inputs if the layer takes them: over several steps the bias in front of a
+    softmax has gradients that cancel, and their sum may happen to be an exact zero.
+    """
+    inputs = probe.inputs()
+    try:
+        return _ends(probe, name, inputs.map(_longer))
+    except Exception:  # noqa: BLE001 - other shapes may be refused, by the layer's own code
+        return _ends(probe, name, inputs)
+
+
+def _ends(probe: Probe, name: str, inputs: Inputs) -> list[str]:
     layer = probe.layer(training=True)
     for other, item in layer.named_parameters():
         item.requires_grad_(other == name)
-    output = probe.call(layer)
+    output = probe.call(layer, inputs)
     loss = projection(output, probe.seed)
     if loss is None:
         return []
