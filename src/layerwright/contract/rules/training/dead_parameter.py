@@ -119,14 +119,17 @@ def _dead(probe: Probe) -> set[str]:
     """Return the parameters with a zero gradient, whatever comes in and wherever they are."""
     gradients = probe.gradients.parameters
     dead = {name for name, grad in gradients.items() if grad is not None and not bool(grad.any())}
-    for step in range(_TRIES + 1):
+    for step in range(_TRIES):
         if not dead:
             break
         layer = probe.layer(training=True)
-        if 0 < step < _TRIES:
+        if step > 0:
             _move(layer, probe.seed + 7_919 + step, wide=step > 2)
-        longer = step == _TRIES
-        found = _zero(probe, layer, probe.inputs().map(_longer) if longer else _other(probe, step))
+        found = _zero(probe, layer, _other(probe, step))
+        if found is not None:
+            dead &= found
+    for inputs in _longer(probe.inputs()) if dead else ():
+        found = _zero(probe, probe.layer(training=True), inputs)
         if found is not None:
             dead &= found
     return dead
@@ -149,13 +152,20 @@ def _other(probe: Probe, step: int) -> Inputs:
     return inputs.map(noisy)
 
 
-def _longer(tensor: Tensor) -> Tensor:
-    """Return a tensor with three entries, that differ, wherever there is one: a length, say."""
-    for dim, size in enumerate(tensor.shape):
-        if size == 1:
+def _longer(inputs: Inputs) -> Iterator[Inputs]:
+    """Yield the inputs with three steps, that differ, for one: in all dimensions, and in each."""
+    dims = {dim for _, item in inputs.tensors() for dim, size in enumerate(item.shape) if size == 1}
+    for chosen in dict.fromkeys([tuple(sorted(dims)), *((dim,) for dim in sorted(dims))]):
+
+        def longer(tensor: Tensor, chosen: tuple[int, ...] = chosen) -> Tensor:
             factors = (1, 2, 3) if is_float(tensor) else (1, 1, 1)
-            tensor = torch.cat([tensor * factor for factor in factors], dim)
-    return tensor
+            for dim in chosen:
+                if dim < tensor.dim() and tensor.shape[dim] == 1:
+                    tensor = torch.cat([tensor * factor for factor in factors], dim)
+            return tensor
+
+        if chosen:
+            yield inputs.map(longer)
 
 
 def _move(layer: nn.Module, seed: int, *, wide: bool) -> None:
@@ -191,14 +201,17 @@ def _zero(probe: Probe, layer: nn.Module, inputs: Inputs) -> set[str] | None:
 def _where_it_ends(probe: Probe, name: str) -> list[str]:
     """Return the operators that get a gradient and pass on nothing but zeros.
 
-    With the longer inputs if the layer takes them: over several steps the bias in front of a
+    With longer inputs too if the layer takes them: over several steps the bias in front of a
     softmax has gradients that cancel, and their sum may happen to be an exact zero.
     """
-    inputs = probe.inputs()
-    try:
-        return _ends(probe, name, inputs.map(_longer))
-    except Exception:  # noqa: BLE001 - other shapes may be refused, by the layer's own code
-        return _ends(probe, name, inputs)
+    ends = _ends(probe, name, probe.inputs())
+    for inputs in _longer(probe.inputs()):
+        try:
+            others = _ends(probe, name, inputs)
+        except Exception:  # noqa: BLE001, S112 - the layer's own code may refuse other shapes
+            continue
+        ends = [end for end in ends if end in others]
+    return ends
 
 
 def _ends(probe: Probe, name: str, inputs: Inputs) -> list[str]:
