@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from layerwright.data.augmentation import Augmentation, crop, flip
+from layerwright.data.augmentation import Augmentation, crop, flip, rotate
 from layerwright.errors import DataError, OptionError
 
 
@@ -55,6 +55,41 @@ def test_a_flip_mirrors_about_half_of_the_samples():
     assert 440 <= mirrored <= 560
 
 
+def places_of_the_pixels(height, width):
+    """An image whose two channels say how far right and down of the middle each pixel lies."""
+    down, right = torch.meshgrid(
+        torch.arange(height, dtype=torch.float64) - (height - 1) / 2,
+        torch.arange(width, dtype=torch.float64) - (width - 1) / 2,
+        indexing="ij",
+    )
+    return torch.stack([right, down])
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (21, 40)])
+def test_each_image_is_turned_by_one_small_angle_of_its_own(height, width):
+    """Far from the border a rotated map of places holds the places rotated, exactly."""
+    image = places_of_the_pixels(height, width)
+    near = image.square().sum(0).sqrt() < 0.4 * min(height, width)
+    turned = rotate(image.expand(500, -1, -1, -1), torch.Generator().manual_seed(0))
+    before = torch.complex(*image[:, near])
+    after = torch.complex(*turned[:, :, near].transpose(0, 1).contiguous())
+    angles = (after / before).log().imag.median(1, keepdim=True).values
+    error = (after - before * torch.polar(torch.ones_like(angles), angles)).abs().max()
+    assert error < 1e-9
+    degrees = angles.flatten().rad2deg()
+    assert degrees.abs().max() <= 10
+    counts = torch.histc(degrees, bins=5, min=-10, max=10)
+    assert counts.sum() == 500
+    assert counts.min() >= 60  # 100 expected, 4.5 standard deviations are 40
+    assert counts.max() <= 140
+
+
+def test_a_rotation_keeps_a_flat_image_flat():
+    """What comes from outside is the image itself, and raw pixels stay whole numbers."""
+    flat = torch.full((20, 3, 9, 12), 77, dtype=torch.uint8)
+    assert torch.equal(rotate(flat, torch.Generator().manual_seed(0)), flat)
+
+
 def test_raw_pixels_stay_raw():
     """The dtype is kept, and the argument too."""
     images = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8)
@@ -94,12 +129,12 @@ def test_an_unknown_name_gets_the_nearest_one():
     with pytest.raises(OptionError) as caught:
         Augmentation(("crop", "flop"), seed=0)
     assert str(caught.value) == (
-        "augment expected 'crop' or 'flip', received 'flop'. Did you mean 'flip'?"
+        "augment expected one of crop, flip, rotate, received 'flop'. Did you mean 'flip'?"
     )
     with pytest.raises(OptionError) as caught:
         Augmentation("zebra", seed=0)
     assert str(caught.value) == (
-        "augment expected 'crop' or 'flip', received 'zebra'. Fix: choose one of these."
+        "augment expected one of crop, flip, rotate, received 'zebra'. Fix: choose one of these."
     )
 
 

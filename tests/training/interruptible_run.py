@@ -77,7 +77,7 @@ def main(run_dir: Path, kind: str, counter: Path) -> None:
                 schedule="one-cycle",
                 optimizer="adam",
                 weight_decay=0.01,
-                augment=("crop", "flip"),
+                augment=("crop", "flip", "rotate"),
                 workers=2 if kind == "workers" else 0,
                 checkpoint_every="3steps",
                 init="by-type",

@@ -27,7 +27,7 @@ class RecipeOptions:
         text_options: ngrams=N, min_count=N or max_length=N, how texts become tokens; repeatable.
         validation: share of the training split that is held out for validation, such as 0.1.
         limit: use only this many training samples.
-        augment: crop or flip, applied to each training batch; repeatable.
+        augment: crop, flip or rotate, applied to each training batch; repeatable.
         workers: processes that load data which does not fit in memory.
         loss: built-in loss, or file.py:name.
         label_smoothing: share of each class target that all classes get alike, such as 0.1.

@@ -1,13 +1,17 @@
-"""Random crops and flips of whole batches of images, drawn for each sample."""
+"""Random crops, flips and rotations of whole batches of images, drawn for each sample."""
 
+import math
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from layerwright.data.seeding import mixed_seed
 from layerwright.errors import DataError, OptionError
+
+_REACH_DEGREES = 10.0
 
 
 def crop(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -40,14 +44,47 @@ def flip(images: Tensor, generator: torch.Generator) -> Tensor:
     return _pick(images, torch.arange(height).expand(len(images), height), columns)
 
 
-AUGMENTATIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {"crop": crop, "flip": flip}
+def rotate(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Turn each image around its middle by up to ten degrees, in either direction.
+
+    Values between pixels are interpolated linearly; what lies outside is the image reflected at
+    its border, so that no artificial edge appears.
+
+    Args:
+        images: shape `(N, C, H, W)`, any dtype and device. Integers are rounded.
+        generator: on the CPU.
+    """
+    height, width = images.shape[-2:]
+    drawn = 2 * torch.rand(len(images), generator=generator, dtype=torch.float64) - 1
+    angles = drawn * math.radians(_REACH_DEGREES)
+    dtype = images.dtype if images.dtype.is_floating_point else torch.float32
+    to_source = torch.zeros(len(images), 2, 3, dtype=torch.float64)
+    # Grids run from -1 to 1 in both directions, also where an image is not square.
+    to_source[:, 0, 0] = to_source[:, 1, 1] = angles.cos()
+    to_source[:, 0, 1] = -angles.sin() * height / width
+    to_source[:, 1, 0] = angles.sin() * width / height
+    grid = F.affine_grid(to_source, list(images.shape), align_corners=False)
+    turned = F.grid_sample(
+        images.to(dtype),
+        grid.to(images.device, dtype),
+        padding_mode="reflection",
+        align_corners=False,
+    )
+    return turned if dtype == images.dtype else turned.round().to(images.dtype)
+
+
+AUGMENTATIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+    "crop": crop,
+    "flip": flip,
+    "rotate": rotate,
+}
 
 
 class Augmentation:
     """Augmentations in a row; what is drawn is a function of the seed, the epoch and the batch.
 
     Args:
-        names: "crop" and "flip", applied in this order to the first input.
+        names: "crop", "flip" and "rotate", applied in the order given to the first input.
         seed: the seed of the run.
 
     Raises:
@@ -84,7 +121,7 @@ def _named(name: str) -> Callable[[Tensor, torch.Generator], Tensor]:
         near = get_close_matches(str(name), AUGMENTATIONS, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else "Fix: choose one of these."
         raise OptionError(
-            f"augment expected {' or '.join(map(repr, AUGMENTATIONS))}, received {name!r}. {hint}"
+            f"augment expected one of {', '.join(AUGMENTATIONS)}, received {name!r}. {hint}"
         )
     return AUGMENTATIONS[name]
 

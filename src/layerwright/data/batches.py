@@ -48,7 +48,8 @@ def make_batches(
         shuffle: draw a new order in each epoch.
         seed: decides order, augmentation and what random transforms in a dataset draw.
         device: where the batches are wanted.
-        augment: "crop" and "flip", in this order; for the first input, which must be images.
+        augment: "crop", "flip", "rotate", in the order given; for the first input, which must be
+            images.
         workers: processes that read a dataset ahead; 0 reads it here. Not used for data in memory.
         drop_last: leave out the last batch of an epoch when it is not full.
 

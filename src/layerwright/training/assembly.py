@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from layerwright.data.catalog import load_data
 from layerwright.data.splits import Data
 from layerwright.data.vocabulary import Vocabulary
 from layerwright.errors import OptionError
-from layerwright.initialization.recipes import initialize
+from layerwright.initialization.recipes import LSUV, initialize
 from layerwright.training import network_state, random_state
 from layerwright.training.built_in_metrics import ConfusionMatrix
 from layerwright.training.detection import refuse_augmentation
@@ -85,7 +85,8 @@ def assemble(recipe: Recipe, vocabulary: Vocabulary | None = None) -> Assembly:
     )
     network, data = fitting_network(recipe, data)
     if recipe.init != "default":  # the default is what the constructor did, under the seed
-        initialize(network, recipe.init, generator=torch.Generator().manual_seed(recipe.seed))
+        generator = torch.Generator().manual_seed(recipe.seed)
+        initialize(network, recipe.init, generator=generator, inputs=_inputs_for_init(recipe, data))
     network.to(device)
     data = with_task_of(network, data, device)
     if data.task == "detection":
@@ -139,6 +140,27 @@ def assemble(recipe: Recipe, vocabulary: Vocabulary | None = None) -> Assembly:
         steps,
         frozen,
     )
+
+
+def _inputs_for_init(recipe: Recipe, data: Data) -> tuple[Any, ...] | None:
+    """Return the inputs of the run's first batch, without augmentation, for LSUV alone."""
+    if recipe.init != LSUV:
+        return None
+    if data.unreplayable is not None:
+        raise OptionError(
+            "init 'lsuv' expected data whose first batch can be had twice, received a stream. "
+            f"{data.unreplayable} Fix: choose another init, such as 'by-type'."
+        )
+    batches = make_batches(
+        data.train,
+        batch_size=recipe.batch_size,
+        shuffle=True,
+        seed=recipe.seed,
+        device=torch.device("cpu"),
+    )
+    with closing(batches.epoch(0)) as epoch:
+        inputs, _ = next(epoch)
+    return inputs
 
 
 def _batches(

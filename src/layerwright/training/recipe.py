@@ -30,7 +30,7 @@ class Recipe:
             `start_from` is a run that learned from texts, its vocabulary is kept instead.
         validation: the share of the training split that is carved off for validation, in [0, 1).
         limit: use only this many training samples.
-        augment: what is done to each training batch, in this order: "crop", "flip".
+        augment: what is done to each training batch, in the order given: "crop", "flip", "rotate".
         workers: number of processes that load data that is not in memory.
         loss: name or callable `(output, target) -> scalar`; None takes the one of the data's task.
         label_smoothing: the share of each target that all classes get alike, in [0, 1); for the
@@ -48,7 +48,8 @@ class Recipe:
         schedule: "constant", "cosine", "one-cycle", or a callable `(step, total_steps) -> factor`.
         weight_decay: L2 strength, applied by role: weights decay, biases, gains and embeddings
             do not.
-        init: initialisation recipe; "default" leaves what the constructor did.
+        init: initialisation recipe; "default" leaves what the constructor did, "lsuv" scales by
+            the run's first batch.
         start_from: a run folder, a .safetensors file or a `Run` whose weights the network starts
             with, where they fit by name and shape.
         freeze: patterns of parameters that are not trained, such as "features.*"; a batch norm
