@@ -27,12 +27,13 @@ class Mask:
         inputs: the example inputs; the mask in them holds both values in some sample.
         leaks: for each value of the mask, how much the answers at the other positions change when
             the masked input changes where the mask has this value; relative to the largest answer.
+            None where all these answers are zero, and would not move whatever the layer does.
     """
 
     name: str
     masked: tuple[str, ...]
     inputs: Inputs
-    leaks: tuple[float, float]
+    leaks: tuple[float | None, float | None]
 
     @property
     def hides(self) -> int | None:
@@ -122,8 +123,11 @@ def _is_masked_by(item: Named, mask: Named) -> bool:
 
 def _leak(
     probe: "Probe", inputs: Inputs, mask: Named, others: tuple[Named, ...], value: int
-) -> float:
-    """Return how far answers elsewhere move when inputs change where the mask has this value."""
+) -> float | None:
+    """Return how far answers elsewhere move when inputs change where the mask has this value.
+
+    None if they are all zero, as behind a multiplication with the mask.
+    """
     chosen = mask.tensor == value
     changed = inputs
     for other in others:
@@ -137,7 +141,7 @@ def _leak(
     after = named_tensors(probe.call(probe.layer(), changed.clone()))
     # A sample without any other position has no answer that should stay.
     judged = (~chosen).flatten(1).any(1)
-    found = 0.0
+    found, silent = 0.0, True
     for one, two in zip(before, after, strict=True):
         if not is_float(one.tensor) or one.tensor.shape != two.tensor.shape:
             continue
@@ -149,5 +153,8 @@ def _leak(
         if gap.numel():
             gap = gap.nan_to_num(0.0, 0.0, 0.0)
             scale = scale.nan_to_num(0.0, 0.0, 0.0)
+            silent = silent and not bool(gap.any()) and not bool(scale.any())
             found = max(found, float(gap.max()) / max(float(scale.max()), 1e-12))
+    if silent:
+        return None
     return found if found > SAME else 0.0

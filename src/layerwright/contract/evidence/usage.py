@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from layerwright.contract.comparing import difference
 from layerwright.contract.evidence.attributes import held_outside
 from layerwright.contract.evidence.module_calls import recorded_calls
+from layerwright.contract.evidence.named_parameters import parameter_named
 from layerwright.contract.gradients import projection
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised
@@ -43,6 +44,36 @@ def parts_that_ran(probe: Probe) -> set[str]:
             if len(ran) == len(known):
                 return ran
     return ran
+
+
+class _Asked(dict[str, Any]):
+    """The parameters of a module, which note the ones that are asked for by name."""
+
+    def __init__(self, parameters: Mapping[str, Any], path: str, asked: set[str]) -> None:
+        super().__init__(parameters)
+        self._start = f"{path}." if path else ""
+        self._asked = asked
+
+    def __getitem__(self, name: str) -> Any:
+        self._asked.add(f"{self._start}{name}")
+        return super().__getitem__(name)
+
+
+def parameters_asked_for(probe: Probe) -> set[str]:
+    """Return the names of the parameters that code asks a module for, in eval or training mode.
+
+    Those that torch's own kernels get from elsewhere, as `nn.LSTM` hands them over, are not seen.
+    """
+    asked: set[str] = set()
+    for training in (False, True):
+        for inputs in (probe.inputs(), *_others(probe)):
+            layer = probe.layer(training=training)
+            for path, module in layer.named_modules():
+                if type(vars(module).get("_parameters")) is dict:  # a scripted part has another
+                    vars(module)["_parameters"] = _Asked(vars(module)["_parameters"], path, asked)
+            with torch.no_grad():
+                probe.attempt(lambda layer=layer, x=inputs: probe.call(layer, x))  # type: ignore[misc]
+    return asked
 
 
 def parts_that_may_run(probe: Probe) -> set[str]:
@@ -179,7 +210,7 @@ def _without_gradient(
     trained = {
         name: item
         for name in names
-        if (item := layer.get_parameter(name)).requires_grad and item.is_leaf
+        if (item := parameter_named(layer, name)).requires_grad and item.is_leaf
     }
     loss = projection(probe.call(layer, inputs), probe.seed)
     if loss is None or not trained:
@@ -220,7 +251,7 @@ def _trace(
     layer = probe.layer(training=training)
     with torch.no_grad():
         for name, (factor, offset) in changes.items():
-            layer.get_parameter(name).mul_(factor).add_(offset)
+            parameter_named(layer, name).mul_(factor).add_(offset)
         attempt = probe.attempt(lambda: probe.call(layer))
     if attempt.raised is not None:
         return None

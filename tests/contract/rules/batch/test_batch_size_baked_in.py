@@ -145,3 +145,33 @@ def test_a_maximum_over_samples_is_no_independence(holder):
     layer = Layer(lambda _, x: x / x.max())
     report = check(layer, x, select=["BAT002", "BAT003", "BAT008"])
     assert report.counts["skipped"] == 3, report.results
+
+
+def test_a_mask_for_each_head_follows_the_samples():
+    """Attention of torch takes a mask with one part for each sample and head."""
+    attention = nn.MultiheadAttention(6, 2, batch_first=True)
+    layer = Layer(lambda self, x, mask: self.attention(x, x, x, attn_mask=mask)[0],
+                  attention=attention)  # fmt: skip
+    mask = (~torch.eye(3, dtype=torch.bool)).expand(4, 3, 3).clone()
+    assert result(layer, torch.randn(2, 3, 6), mask).outcome != "failed"
+
+
+def test_a_count_among_the_arguments_follows_the_samples():
+    """A caller who passes fewer samples passes their number too."""
+    layer = Layer(lambda self, x, count: self.cell(x, x.new_zeros(count, 4)),
+                  cell=nn.GRUCell(3, 4))  # fmt: skip
+    assert result(layer, torch.randn(4, 3), 4).outcome != "failed"
+
+
+def test_weights_of_the_same_length_are_no_values_for_each_row():
+    """The three gates of a GRU with four inputs have nothing to do with four samples."""
+    layer = Layer(lambda self, x: self.gru(x, self.state)[0], gru=nn.GRU(4, 5, batch_first=True))
+    layer.register_buffer("state", torch.zeros(1, 4, 5))
+    assert result(layer, torch.randn(4, 3, 4)).outcome == "failed"
+
+
+def test_a_sparse_buffer_is_no_crash():
+    """It may hold a value for each row: no verdict."""
+    layer = Layer(lambda self, x: torch.sparse.mm(self.graph, self.fc(x)), fc=nn.Linear(4, 3))
+    layer.register_buffer("graph", torch.eye(6).to_sparse_coo())
+    assert result(layer, torch.randn(6, 4)).outcome == "skipped"

@@ -127,3 +127,31 @@ def test_a_mask_that_hides_only_with_another_argument_is_not_reported():
     both = {"src_key_padding_mask": ~VALID, "memory_key_padding_mask": ~VALID}
     judged = check(Case(translator(), (x, y), both), select=["BAT006"]).results[0]
     assert judged.outcome == "passed", judged.reason
+
+
+@pytest.mark.parametrize("hide", ["keys", "queries", "product"])
+def test_answers_of_zero_say_nothing_about_a_mask(hide):
+    """A layer that puts padding to zero at its end hides its keys, or does not."""
+
+    def run(layer, x, valid):
+        scores = layer.query(x) @ x.transpose(1, 2)
+        if hide == "product":
+            scores = scores * valid[:, None, :]
+        else:
+            hidden = ~(valid[:, None, :] if hide == "keys" else valid[:, :, None])
+            scores = scores.masked_fill(hidden, -1e9)
+        return torch.softmax(scores, -1) @ x * valid.unsqueeze(-1)
+
+    judged = result(Layer(run, query=nn.Linear(6, 6)), torch.randn(3, 5, 6), VALID)
+    assert judged.outcome == ("passed" if hide == "keys" else "failed"), judged.reason
+
+
+def test_answers_at_hidden_places_alone_are_no_leak():
+    """As in a masked autoencoder, which is asked about what it does not see."""
+
+    def run(layer, x, hidden):
+        scores = (layer.query(x) @ x.transpose(1, 2)).masked_fill(hidden[:, None, :], -1e9)
+        return torch.softmax(scores, -1) @ x * hidden.unsqueeze(-1)
+
+    judged = result(Layer(run, query=nn.Linear(6, 6)), torch.randn(3, 5, 6), ~VALID)
+    assert judged.outcome != "failed"

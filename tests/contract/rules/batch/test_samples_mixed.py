@@ -297,3 +297,15 @@ def test_extremes_of_other_samples_are_told_without_numbers():
     (finding,) = result(Layer(ranged), z).findings
     assert "a statistic (aten::min) runs over the samples" in finding.found
     assert "None" not in finding.found
+
+
+def views_as_groups(layer, x):
+    y = layer.conv(x)
+    return y.view(len(y) // 2, 2, -1).amax(1)
+
+
+def test_groups_of_samples_are_not_cut_apart():
+    """A number of samples that the layer is not made for shows nothing about it."""
+    layer = Layer(views_as_groups, conv=nn.Conv2d(3, 4, 1))
+    judged = result(layer, torch.randn(6, 3, 4, 4))
+    assert judged.reason == "7 samples meet, multiples of 6 do not: they may be groups"

@@ -106,3 +106,20 @@ class Unused(nn.Module):
 def test_sound_layers_pass(layer):
     """Zero starts that training leaves, experts that no sample chose, factors of zero."""
     assert judged(layer, torch.randn(4, 3)).outcome == "passed"
+
+
+class Prompted(nn.Module):
+    """A prompt of no words."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(6, 3)
+        self.prompt = nn.Parameter(torch.empty(0, 3))
+
+    def forward(self, x):
+        return torch.cat([self.fc(x), self.prompt])
+
+
+def test_a_parameter_without_values_is_no_crash():
+    """There is nothing that could start dead."""
+    assert judged(Prompted(), torch.randn(4, 6)).outcome == "passed"

@@ -56,3 +56,17 @@ def test_a_bias_that_is_taken_out_gets_a_note(layer, x):
 def test_a_bias_that_matters_passes(layer, x):
     """Layer and group norms keep differences between features."""
     assert found(layer, x) == ()
+
+
+class Mapped(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(5, 4), nn.LayerNorm(4))
+
+    def forward(self, x):
+        return torch.func.vmap(self.net)(x)
+
+
+def test_parts_inside_of_vmap_are_no_crash():
+    """What they were given is dead outside of the map."""
+    assert found(Mapped(), X) == ()

@@ -80,3 +80,22 @@ def test_sound_layers_pass(layer):
 def test_bounded_inputs_are_not_scaled():
     """Examples in [0, 1] stay there."""
     assert check(Softmax(), torch.rand(4, 6), select=["NUM002"]).counts["skipped"] == 1
+
+
+class Annealed(nn.Module):
+    """A divergence whose weight is zero at first, and grows while it is trained."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(6, 8)
+        self.register_buffer("beta", torch.zeros(()))
+
+    def forward(self, x):
+        mean, log_scale = self.fc(x).chunk(2, -1)
+        divergence = mean**2 + (2 * log_scale).exp() - 1 - 2 * log_scale
+        return mean, self.beta * divergence.sum(-1)
+
+
+def test_a_result_that_overflows_behind_a_zero_is_left_alone():
+    """With any other weight the true value is infinite, and no other formula helps."""
+    assert check(Annealed(), torch.randn(5, 6), select=["NUM002"]).findings == ()

@@ -114,3 +114,20 @@ def test_the_fault_is_real():
     twin = copy.deepcopy(layer)
     twin.weight.data.zero_()
     assert twin(X).abs().sum() > 0
+
+
+class Fixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(3))
+        self.register_buffer("graph", torch.eye(4).to_sparse_coo())
+        self.register_buffer("kernel", torch.ones(1, 3).expand(4, 3), persistent=False)
+
+    def forward(self, x):
+        return torch.sparse.mm(self.graph, x * self.weight * self.kernel)
+
+
+def test_sparse_and_expanded_buffers_are_no_crash():
+    """They cannot be changed in place as others are."""
+    (judged,) = judge(Fixed()).results
+    assert judged.outcome == "passed", judged.reason

@@ -1,5 +1,7 @@
 """TRN001: parameters that nothing reads, told from those that rest for a while."""
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -182,3 +184,35 @@ def test_members_that_an_optional_number_chooses_pass():
     assert check(Steps(chosen=True), X, select=["TRN001"]).results[0].outcome == "skipped"
     findings = check(Steps(chosen=False), X, select=["TRN001"]).findings
     assert {finding.where.rpartition(".")[0] for finding in findings} == {"steps.1", "steps.2"}
+
+
+class Guided(nn.Module):
+    """Classifier-free guidance: some samples get a learned value in place of their own."""
+
+    def __init__(self, *, forgotten=False):
+        super().__init__()
+        self.forgotten = forgotten
+        self.fc = nn.Linear(6, 6)
+        self.null = nn.Parameter(torch.zeros(6))
+
+    def forward(self, x, drop=None):
+        null = self.null if self.forgotten else None
+        if drop is not None:
+            x = torch.where(drop[:, None], self.null if null is None else null, x)
+        return self.fc(x)
+
+
+def test_a_parameter_on_a_branch_that_is_not_taken_passes():
+    """Forward never asked for it; one that it asks for and drops is reported."""
+    assert found(Guided(), X) == ()
+    (finding,) = found(Guided(forgotten=True), X)
+    assert finding.where == "null"
+
+
+def test_a_scripted_part_is_no_crash():
+    """Its parameters are no nn.Parameter for `get_parameter`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        part = torch.jit.script(nn.Linear(6, 6))
+    layer = nn.Sequential(part, Forgotten())
+    assert [item.where for item in found(layer, X)] == ["1.gain"]

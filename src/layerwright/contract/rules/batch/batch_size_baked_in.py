@@ -9,6 +9,7 @@ from layerwright.contract.batch import Batch, history_effect, remembers
 from layerwright.contract.comparing import difference
 from layerwright.contract.evidence.attributes import held_outside
 from layerwright.contract.evidence.axes import changed_at, owners, resized
+from layerwright.contract.evidence.sample_counts import with_what_follows
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Attempt, Probe
 from layerwright.contract.rule import LayerRaised, rule
@@ -115,6 +116,13 @@ def _fixed(probe: Probe) -> Iterator[Finding]:
         probe.skip("no dimension with independent samples was found")
     if not _independent(probe, inputs, names, size):
         probe.skip("dimension 0 has a fixed size, and may be no batch")
+    tied = [
+        _with(probe, changed)
+        for other in others
+        for changed in with_what_follows(resized(inputs, 0, names, other), names, size, other)
+    ]
+    if any(not _refuses(attempt, size) for attempt in tied):
+        probe.skip("another argument says the number of samples too")
     first = attempts[0]
     place = first.raised.place if first.raised else Place()
     place = place if place.file else probe.place()
@@ -232,9 +240,12 @@ def _may_keep_rows(layer: nn.Module, trained_buffers: set[str], size: int) -> bo
     windows, other values need not show. A first state of zeros is the same for each row.
     """
     buffers = [item for name, item in layer.named_buffers() if name not in trained_buffers]
-    others = [held.value for held in held_outside(layer)]
+    own = {id(item) for item in (*layer.parameters(), *layer.buffers())}
+    others = [held.value for held in held_outside(layer) if id(held.value) not in own]
     return any(
-        isinstance(value, torch.Tensor) and size in value.shape and bool(value.any())
+        isinstance(value, torch.Tensor)
+        and size in value.shape
+        and (value.layout != torch.strided or bool(value.any()))
         for value in [*buffers, *others]
     )
 
@@ -247,6 +258,6 @@ def _trained_buffers(probe: Probe, layer: nn.Module) -> set[str]:
     changed = {
         name
         for name, buffer in trained.named_buffers()
-        if name not in before or not torch.equal(before[name], buffer)
+        if name not in before or not torch.equal(before[name].to_dense(), buffer.to_dense())
     }
     return changed & set(layer.state_dict())  # others are room to work in, not statistics

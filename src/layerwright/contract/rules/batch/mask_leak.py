@@ -76,7 +76,7 @@ def mask_leak(probe: Probe) -> Iterator[Finding]:
         if mask.hides is not None:
             continue
         masked = " and ".join(mask.masked)
-        if mask.leaks == (0.0, 0.0):
+        if not any(mask.leaks):
             probe.skip(f"{masked} has no influence where {mask.name} has either value")
         if any(call.name.split("::")[-1].startswith(("conv", "mkldnn_conv")) for call in probe.ops):
             probe.skip("a convolution reaches into the padding, which may be meant")
@@ -90,8 +90,7 @@ def mask_leak(probe: Probe) -> Iterator[Finding]:
         yield Finding(
             where=call.place.text or f"forward, input {mask.name}",
             expected=f"one value of {mask.name} that hides {masked} from the other positions",
-            found=f"{how}; changing {masked} where {mask.name} is 0 moves the other answers by "
-            f"{mask.leaks[0]:.2g} of the largest, where it is 1 by {mask.leaks[1]:.2g}",
+            found=f"{how}; changing {masked} moves the other answers, {_moves(mask)}",
             fix="fill the scores of hidden keys with torch.finfo(dtype).min before the softmax, "
             "along the dimension of the keys: mask[:, None, :]",
             file=call.place.file,
@@ -99,34 +98,65 @@ def mask_leak(probe: Probe) -> Iterator[Finding]:
         )
 
 
+def _moves(mask: Mask) -> str:
+    words = (
+        f"where {mask.name} is {value} "
+        + ("all are zero" if leak is None else f"by {leak:.2g} of the largest")
+        for value, leak in enumerate(mask.leaks)
+    )
+    return ", ".join(words)
+
+
 def _use(probe: Probe, mask: Mask) -> tuple[OpCall, str] | None:
-    """Return the operator that hides scores by the mask, and how; None if there is none."""
+    """Return the operator that hides scores by the mask, and how; None if there is none.
+
+    Where the answers at one value are all zero, only what was meant to hide the other one counts.
+    """
     softmax = [call for call in probe.ops if call.name.split("::")[-1] == "_softmax"]
     if not softmax and not any("scaled_dot_product" in call.name for call in probe.ops):
         return None
-    weights = [call.output for call in softmax if isinstance(call.output, Tensor)]
     for call in probe.ops:
-        how = _hides(call, mask, weights)
-        if how:
+        found = _hides(call, mask, softmax)
+        if found is None:
+            continue
+        how, value = found
+        if None not in mask.leaks or (value is not None and mask.leaks[value] is not None):
             return call, how
     return None
 
 
-def _hides(call: OpCall, mask: Mask, weights: list[Tensor]) -> str | None:
+def _hides(call: OpCall, mask: Mask, softmax: list[OpCall]) -> tuple[str, int | None] | None:
+    """Return how an operator hides scores, and the value of the mask that it means to hide."""
     operator = call.name.split("::")[-1].split(".")[0].rstrip("_")
     if operator in {"masked_fill", "where"}:
-        conditions = [one for one in call.tensors_in if one.dtype == torch.bool]
-        value = _filled(call)
-        if any(_is_mask(one, mask) for one in conditions) and value is not None:
-            low = value <= _HIDDEN or abs(value) <= 1.0
-            return f"the mask fills scores with {value:.3g}" if low else None
-    if operator == "mul" and any(_is_mask(one, mask) for one in call.tensors_in):
-        if any(_same_memory(one, score) for one in call.tensors_in for score in weights):
-            return "the mask multiplies what the softmax returned, after it was normalised"
-    elif operator in {"add", "sub"}:
-        floats = [one for one in call.tensors_in if one.is_floating_point()]
-        if any(_is_mask(one <= _HIDDEN, mask) or _is_mask(-one <= _HIDDEN, mask) for one in floats):
-            return "the mask is added to scores as large negative numbers"
+        values = [_value_where(one, mask) for one in call.tensors_in if one.dtype == torch.bool]
+        number = _filled(call)
+        if any(value is not None for value in values) and number is not None:
+            if number > _HIDDEN and abs(number) > 1.0:
+                return None
+            hidden = values[0] if operator == "masked_fill" else None
+            return f"the mask fills scores with {number:.3g}", hidden
+    if operator == "mul":
+        kept = [value for one in call.tensors_in if (value := _value_where(one, mask)) is not None]
+        how = _multiplies(call, softmax) if kept else None
+        return None if how is None else (how, 1 - kept[0])
+    if operator in {"add", "sub"}:
+        for one in call.tensors_in:
+            for low in (one <= _HIDDEN, -one <= _HIDDEN) if one.is_floating_point() else ():
+                value = _value_where(low, mask)
+                if value is not None:
+                    return "the mask is added to scores as large negative numbers", value
+    return None
+
+
+def _multiplies(call: OpCall, softmax: list[OpCall]) -> str | None:
+    """Return whether a product with the mask is one of weights, or of scores."""
+    weights = [one.output for one in softmax if isinstance(one.output, Tensor)]
+    if any(_same_memory(one, score) for one in call.tensors_in for score in weights):
+        return "the mask multiplies what the softmax returned, after it was normalised"
+    scores = [one for later in softmax for one in later.tensors_in]
+    if isinstance(call.output, Tensor) and any(_same_memory(call.output, one) for one in scores):
+        return "the mask multiplies the scores, and exp(0) = 1 keeps a weight"
     return None
 
 
@@ -140,9 +170,14 @@ def _filled(call: OpCall) -> float | None:
     return float(numbers[-1]) if numbers else None
 
 
-def _is_mask(tensor: Tensor, mask: Mask) -> bool:
-    """Whether a tensor holds the mask, or its opposite, with dimensions of size 1 added."""
+def _value_where(tensor: Tensor, mask: Mask) -> int | None:
+    """Return the value of the mask where a tensor is not zero; None if it does not hold the mask.
+
+    It may have more dimensions of size 1.
+    """
     if tensor.numel() != mask.tensor.numel():
-        return False
+        return None
     found, given = tensor.reshape(-1) != 0, mask.tensor.reshape(-1) != 0
-    return torch.equal(found, given) or torch.equal(~found, given)
+    if torch.equal(found, given):
+        return 1
+    return 0 if torch.equal(~found, given) else None

@@ -1,6 +1,7 @@
 """BAT001 samples-mixed."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import torch
 from torch import Tensor
@@ -22,9 +23,9 @@ from layerwright.contract.evidence.mixing import (
 from layerwright.contract.evidence.samples import ROWS, SampledCase, samples_of
 from layerwright.contract.finding import Finding, Severity
 from layerwright.contract.probe import Probe
-from layerwright.contract.rule import LayerRaised, rule
+from layerwright.contract.rule import LayerRaised, Skip, rule
 
-_IMAGES = 4  # dimensions of (samples, channels, height, width)
+_IMAGES = 4  # dimensions: samples, channels, height, width
 _UNDEFINED = "; a sample alone gives NaN"
 
 
@@ -102,9 +103,8 @@ def samples_mixed(probe: Probe) -> Iterator[Finding]:
     """
     if probe.batch is not None:
         # Attention over samples, of which the output takes what is the same for all: a first token.
-        if probe.batch.dim == 0 and second_dimension_lost(
-            probe, probe.batch.inputs, probe.batch.batched[0]
-        ):
+        of_batch = probe.batch.inputs, probe.batch.batched[0]
+        if probe.batch.dim == 0 and second_dimension_lost(probe, *of_batch):
             yield _second_is_the_batch(probe)
         return
     if not isinstance(probe.traits.batch_dim, str):
@@ -112,15 +112,47 @@ def samples_mixed(probe: Probe) -> Iterator[Finding]:
     names, size = samples_of(probe)
     with torch.no_grad():
         for number in dict.fromkeys([7, 5, min(size, 8), size]):
-            try:
-                case = SampledCase(probe, names, resized(probe.inputs(), 0, names, number), number)
-                followed = follow(probe, case.inputs, 0, names)
-            except (LayerRaised, RuntimeError):  # dimension 0 cannot have this size
+            judged = _with_samples(probe, names, number)
+            if judged is None:
                 continue
-            if followed is not None:
-                yield from _judged(case, followed)
-                return
+            findings, rows_left = judged
+            if findings and not rows_left and number % size and not _in_groups(probe, names, size):
+                probe.skip(f"{number} samples meet, multiples of {size} do not: they may be groups")
+            yield from findings
+            return
     probe.skip("no dimension with independent samples was found, and the pass cannot be followed")
+
+
+def _with_samples(
+    probe: Probe, names: tuple[str, ...], number: int
+) -> tuple[list[Finding], bool] | None:
+    """Return the findings with this number of samples, and whether an output has a row for each.
+
+    None if the pass cannot be followed.
+    """
+    try:
+        case = SampledCase(probe, names, resized(probe.inputs(), 0, names, number), number)
+        followed = follow(probe, case.inputs, 0, names)
+    except (LayerRaised, RuntimeError):  # dimension 0 cannot have this size
+        return None
+    if followed is None:
+        return None
+    return list(_judged(case, followed)), any(
+        trail.shape[1:2] == (number,) for trail in followed.outputs
+    )
+
+
+def _in_groups(probe: Probe, names: tuple[str, ...], size: int) -> bool:
+    """Tell whether samples meet for a multiple of those that the example has, too.
+
+    A layer that takes groups need not refuse a number that cuts one: -1 swallows what is left.
+    """
+    for number in (size * -(-5 // size), size * -(-9 // size), size):
+        with suppress(Skip):  # the number may equal another size, and then tells nothing
+            judged = _with_samples(probe, names, number)
+            if judged and judged[0]:
+                return True
+    return False
 
 
 def _judged(case: SampledCase, followed: Followed) -> Iterator[Finding]:
@@ -245,13 +277,9 @@ def _reordered(case: SampledCase, followed: Followed) -> Iterator[Finding]:
             and sorted(rows) == list(range(case.size))
             and rows != list(range(case.size))
         ):
-            yield _finding(
-                case.probe,
-                None,
-                found=f"the rows of the output belong to the samples {rows}",
-                fix="name the dimension that is rolled, flipped or sorted; dimension 0 holds the "
-                "samples",
-            )
+            found = f"the rows of the output belong to the samples {rows}"
+            fix = "name the dimension that is rolled, flipped or sorted; dimension 0 is the samples"
+            yield _finding(case.probe, None, found=found, fix=fix)
             return
 
 

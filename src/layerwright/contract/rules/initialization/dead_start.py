@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
+from layerwright.contract.evidence.named_parameters import parameter_named
 from layerwright.contract.finding import Finding
 from layerwright.contract.gradients import dense, projection
 from layerwright.contract.probe import Probe
@@ -87,8 +88,8 @@ def dead_start(probe: Probe) -> Iterator[Finding]:
     generator = torch.Generator().manual_seed(probe.seed)
     with torch.no_grad():
         for name, item in revived.named_parameters():
-            if name in suspects and is_float(item):
-                fan_in = max(1, item[0].numel()) if item.dim() > 1 else item.numel()
+            if name in suspects and is_float(item) and item.numel():
+                fan_in = item[0].numel() if item.dim() > 1 else item.numel()
                 drawn = torch.randn(item.shape, generator=generator) / fan_in**0.5
                 item.copy_(drawn.to(device=item.device, dtype=item.dtype))
     alive = set.union(
@@ -98,7 +99,7 @@ def dead_start(probe: Probe) -> Iterator[Finding]:
     for name in sorted(alive):
         path, _, attribute = name.rpartition(".")
         place = place_of_attribute(probe.subject.layer.get_submodule(path), attribute)
-        value = probe.subject.layer.get_parameter(name).detach()
+        value = parameter_named(probe.subject.layer, name).detach()
         yield Finding(
             where=name,
             expected="a gradient within the first steps of training",

@@ -7,11 +7,13 @@ from torch import Tensor, nn
 
 from layerwright.contract.comparing import difference, number
 from layerwright.contract.evidence.module_calls import ModuleCall, recorded_calls
+from layerwright.contract.evidence.named_parameters import parameter_named
 from layerwright.contract.evidence.usage import place_of_part
 from layerwright.contract.finding import Finding
 from layerwright.contract.isolation import seed_all
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
+from layerwright.contract.torch_compat.vmapping import is_mapped
 from layerwright.contract.trees import is_float
 
 _DISTRIBUTIONS = nn.Softmax | nn.Softmax2d | nn.LogSoftmax | nn.Softmin
@@ -79,6 +81,8 @@ def bias_before_normalization(probe: Probe) -> Iterator[Finding]:
         bias = getattr(one.module, "bias", None)
         if not isinstance(bias, nn.Parameter) or not isinstance(one.output, Tensor):
             continue
+        if is_mapped(bias) or is_mapped(one.output):
+            continue
         users = [
             other
             for other in leaves
@@ -139,7 +143,7 @@ def _without_effect(probe: Probe, name: str) -> bool:
     for offset in (0.0, 1.0):
         layer = probe.layer(training=True)
         with torch.no_grad():
-            bias = layer.get_parameter(name)
+            bias = parameter_named(layer, name)
             bias.add_(offset * torch.linspace(0.0, 1.0, bias.numel()).to(bias))
             answers.append(probe.call(layer))
     return difference(answers[0], answers[1], tolerance=1e-3) is None

@@ -23,7 +23,7 @@ from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import Skip, rule
 from layerwright.contract.source import Place
-from layerwright.contract.trees import Inputs, named_tensors
+from layerwright.contract.trees import Inputs, is_float, named_tensors
 
 # 1 - sigmoid(x) is zero in float32 from 17, in float64 from 37; exp overflows float32 at 89,
 # float64 at 710. Logits and residual streams of this size occur.
@@ -102,7 +102,7 @@ def _overflows(probe: Probe, inputs: Inputs, largest: float) -> Iterator[Finding
         probe.skip(f"on inputs up to {largest:.0f} it raised {narrow.raised.words}")
     if not is_finite(narrow.output):
         wide = run_in(probe, torch.float64, inputs)
-        if not wide.raised and _fits(wide.output):
+        if not wide.raised and _fits(wide.output) and not _hidden_by_zeros(probe, inputs):
             call = culprit(calls_in(probe, torch.float32, inputs))
             at = f", first at {call.name}" if call else ""
             yield _finding(
@@ -152,6 +152,17 @@ def _gradients_fit(probe: Probe, inputs: Inputs) -> bool:
         grad for grad in [*found.inputs.values(), *found.parameters.values()] if grad is not None
     ]
     return _fits(grads)
+
+
+def _hidden_by_zeros(probe: Probe, inputs: Inputs) -> bool:
+    """Tell whether the true result fits only because a weight is zero now, as if warmed up."""
+    layer = probe.layer().double()
+    with torch.no_grad():
+        for tensor in [*layer.parameters(), *layer.buffers()]:
+            if is_float(tensor) and tensor.layout == torch.strided:
+                tensor.copy_(torch.where(tensor == 0, torch.ones_like(tensor), tensor))
+        attempt = probe.attempt(lambda: probe.call(layer, inputs.to(torch.float64)))
+    return attempt.raised is None and not _fits(attempt.output)
 
 
 def _fits(tree: object) -> bool:

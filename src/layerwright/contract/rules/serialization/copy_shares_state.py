@@ -1,5 +1,6 @@
 """SER003 copy-shares-state."""
 
+import contextlib
 import copy
 import weakref
 from collections.abc import Iterator
@@ -95,7 +96,8 @@ def copy_shares_state(probe: Probe) -> Iterator[Finding]:
         second = copy.deepcopy(first)
         for tensor in {id(item): item for item in [*first.parameters(), *first.buffers()]}.values():
             if is_float(tensor):
-                tensor.detach().mul_(1.5).add_(0.25)
+                with contextlib.suppress(RuntimeError):  # a sparse or expanded tensor stays
+                    tensor.detach().mul_(1.5).add_(0.25)
         after = probe.attempt(lambda: probe.call(second))
     words = after.raised.words if after.raised else difference(before.output, after.output)
     if not words:

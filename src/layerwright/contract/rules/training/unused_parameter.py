@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from layerwright.contract.evidence.mentions import may_read
 from layerwright.contract.evidence.usage import (
+    parameters_asked_for,
     parts_that_may_run,
     parts_that_ran,
     place_of_part,
@@ -84,6 +85,7 @@ def unused_parameter(probe: Probe) -> Iterator[Finding]:
     ran = parts_that_ran(probe)
     layer = probe.subject.layer
     chosen: set[str] | None = None
+    asked = parameters_asked_for(probe)
     reasons = []
     for name in names:
         silent = silent_part(layer, name, ran)
@@ -96,6 +98,9 @@ def unused_parameter(probe: Probe) -> Iterator[Finding]:
             if any(f"{part}.".startswith(f"{silent}.") for part in chosen):
                 reasons.append(f"{name} is used with other arguments, inputs or parameters")
                 continue
+        if read and not silent and name not in asked:
+            reasons.append(f"{name} is read on a branch that these inputs do not take")
+            continue
         owner, _, own = name.rpartition(".")
         if not read:
             why = "it is set and never read"

@@ -9,6 +9,7 @@ from torch import nn
 
 from layerwright.contract.batch import SAME
 from layerwright.contract.comparing import difference
+from layerwright.contract.evidence.named_parameters import parameter_named
 from layerwright.contract.finding import Finding
 from layerwright.contract.gradients import projection
 from layerwright.contract.probe import Probe
@@ -153,7 +154,7 @@ def _update(layer: nn.Module, names: list[str], seed: int) -> None:
     generator = torch.Generator().manual_seed(seed + 7_919)
     with torch.no_grad():
         for name in names:
-            item = layer.get_parameter(name)
+            item = parameter_named(layer, name)
             noise = torch.randn(item.shape, generator=generator).to(item)
             item.add_(0.2 * (item.abs().mean() + 0.1) * noise)
 
