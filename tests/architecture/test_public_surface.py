@@ -15,7 +15,7 @@ from layerwright.training.recipe import Recipe
 
 NAMES = [
     "Case", "Recipe", "Run", "check", "diagnose_initialization", "evaluate", "fit", "initialize",
-    "predict", "resume", "testing", "traits",
+    "predict", "resume", "summary", "testing", "traits",
 ]  # fmt: skip
 
 OPTIONS = {
@@ -30,6 +30,10 @@ OPTIONS = {
     "init": [
         "--input", "--json", "--network", "--picture", "--recipe", "--run-script", "--seed",
         "TARGET",
+    ],
+    "summary": [
+        "--backward", "--depth", "--input", "--json", "--network", "--no-time", "--run-script",
+        "--seed", "TARGET",
     ],
     "train": [
         "--accumulate", "--augment", "--batch-size", "--checkpoint-every", "--clip-norm",
