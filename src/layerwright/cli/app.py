@@ -15,8 +15,8 @@ from layerwright import __version__
 from layerwright.errors import LayerwrightError
 
 VERBS = (
-    "check", "rule", "rules", "new", "init", "summary", "train", "evaluate", "predict", "resume",
-    "env",
+    "check", "rule", "rules", "new", "init", "summary", "graph", "train", "evaluate", "predict",
+    "resume", "env",
 )  # fmt: skip
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 

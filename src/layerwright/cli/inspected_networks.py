@@ -1,5 +1,6 @@
 """The network that `layerwright summary` and `graph` look at: not built yet where that is left."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,17 @@ from layerwright.errors import OptionError
 
 @dataclass(frozen=True)
 class Inspected:
-    """A network, or what builds it, and its inputs; None for its own `example_inputs`."""
+    """A network, or what builds it.
+
+    Attributes:
+        network: an `nn.Module`, a class or a function.
+        inputs: None for its own `example_inputs`.
+        name: what it is called, as a file's name.
+    """
 
     network: Any
     inputs: Inputs | None
+    name: str
 
 
 def inspected(
@@ -35,7 +43,8 @@ def inspected(
         if inputs:
             raise OptionError("--input expected a network; a run folder brings its own batch.")
         built, examples = network_of_run(Path(target), own)
-        return Inspected(built, Inputs(examples.args, dict(examples.kwargs)))
+        given = Inputs(examples.args, dict(examples.kwargs))
+        return Inspected(built, given, type(built).__name__)
     if own is not None:
         raise OptionError(f"--network expected a run folder, received {target}.")
     request = CheckRequest(target=target, inputs=inputs, seed=seed, run_script=run_script)
@@ -48,5 +57,6 @@ def inspected(
         )
     seed_all(seed)  # the inputs are drawn from global random numbers
     case = case_of(request, names[0])
-    given = Inputs(case.inputs, case.kwargs) if case.inputs or case.kwargs else None
-    return Inspected(case.factory, given)
+    has_inputs = bool(case.inputs or case.kwargs)
+    name = re.sub(r"[^\w.-]+", "_", case.name)
+    return Inspected(case.factory, Inputs(case.inputs, case.kwargs) if has_inputs else None, name)

@@ -1,9 +1,7 @@
 """Record one pass of a network: the calls of its modules as a tree, and what runs inside them."""
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,6 +11,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from layerwright.contract.trees import Inputs, dtype_name, named_tensors
 from layerwright.inspection.flops import flops_of
+from layerwright.inspection.module_calls import watched_calls
 from layerwright.inspection.torch_compat import (
     OperatorWatch,
     current_backward_node,
@@ -114,39 +113,6 @@ def forms_of(value: Any) -> tuple[TensorForm, ...]:
     )
 
 
-@contextmanager
-def watched_calls(
-    network: nn.Module,
-    began: Callable[[str, nn.Module, Inputs], None],
-    ended: Callable[[nn.Module, Any], None],
-) -> Iterator[None]:
-    """Tell when a call of a module begins and when it returns, inside the block.
-
-    A module that refuses hooks, as a scripted one may, is passed over.
-    """
-    handles = []
-
-    def watch(path: str, module: nn.Module) -> None:
-        def before(_: nn.Module, args: Any, kwargs: Any) -> None:
-            began(path, module, Inputs(tuple(args), dict(kwargs)))
-
-        def after(_: nn.Module, args: Any, output: Any) -> None:
-            del args
-            ended(module, output)
-
-        handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
-        handles.append(module.register_forward_hook(after))
-
-    for path, module in network.named_modules():
-        with contextlib.suppress(RuntimeError, AttributeError, TypeError):
-            watch(path, module)
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 class Recorder:
     """Records one forward pass, and a backward pass behind it.
 
@@ -178,7 +144,6 @@ class Recorder:
         with (
             torch.enable_grad(),
             watched_calls(self._network, self._began, self._ended),
-            _without_fast_paths(),
         ):
             with hooks, watch:
                 output = self._network(*self._inputs.args, **self._inputs.kwargs)
@@ -275,14 +240,3 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - a backward pass runs the user's code too
             text = " ".join(str(error).split())[:200]
             self.recording.backward_error = f"it raised {type(error).__name__}: {text}"
-
-
-@contextmanager
-def _without_fast_paths() -> Iterator[None]:
-    """Let Transformer layers call their parts, which one fused operator would pass over."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
