@@ -35,6 +35,10 @@ OPTIONS = {
         "--backward", "--depth", "--input", "--json", "--network", "--no-time", "--run-script",
         "--seed", "TARGET",
     ],
+    "graph": [
+        "--depth", "--input", "--json", "--layout", "--network", "--run-script", "--seed", "FILE",
+        "TARGET",
+    ],
     "train": [
         "--accumulate", "--augment", "--batch-size", "--checkpoint-every", "--clip-norm",
         "--compile", "--data", "--data-dir", "--device", "--epochs", "--freeze", "--from",

@@ -126,6 +126,23 @@ def test_a_transformer_layer_in_eval_mode_shows_and_counts_its_parts(fast_path):
     assert next(part.path for part in found.modules[0].parts) == "self_attn"
 
 
+def test_the_backward_pass_of_a_modules_own_operators_is_its_own():
+    """What a network multiplies between two layers belongs to neither of them."""
+
+    class Between(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Linear(3, 4), nn.Linear(5, 2)
+            self.weight = nn.Parameter(torch.ones(4, 5))
+
+        def forward(self, x):
+            return self.last(self.first(x) @ self.weight)
+
+    (top,) = counted(Between, (7, 3), backward=True).modules
+    assert [part.backward_flops for part in top.parts] == [2 * 7 * 3 * 4, 2 * 2 * 7 * 5 * 2]
+    assert top.backward_flops - sum(part.backward_flops for part in top.parts) == 2 * 2 * 7 * 4 * 5
+
+
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_recurrent_layers_are_counted(kind, bidirectional):
