@@ -202,6 +202,20 @@ def test_no_tensor_is_lost():
     assert ("same", "output 1", "2x3") in found
 
 
+def test_what_is_written_through_a_view_changes_the_whole():
+    """What takes the whole afterwards stands below the write."""
+
+    class Net(nn.Module):
+        def forward(self, x):
+            y = x.tanh()
+            y[:, 0].mul_(2.0)
+            return y.exp()
+
+    assert edges(drawn(Net, (2, 3))) == {
+        ("input", "tanh", "2x3"), ("tanh", "*", "2"), ("*", "exp", "2x3"), ("exp", "output", "2x3"),
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("depth", [1, 2, 3, 4, 5])
 def test_every_depth_connects_input_and_output(depth):
     """Of a network with nested boxes: all items lie on the way."""

@@ -9,6 +9,7 @@ PAGE = (540.0, 780.0)  # of a page inside its margins, in points; it may lie on 
 LANES = (0.0, -6.0, 6.0, -12.0, 12.0)  # of the lines that go back to the top, between columns
 _GUTTER = 44.0
 _TALL = 1.6  # pages: a box inside is broken only if it is taller
+_FILLED = 0.6  # of a column, at least
 _WIDOW = 0.25  # of the tallest column: no last column is shorter
 TURN = 24.0  # above and below columns, for the same lines
 _MAX_COLUMNS = 8
@@ -83,11 +84,23 @@ def _breaks(rows: Sequence[Row], number: int) -> list[int]:
 
 
 def _filled(rows: Sequence[Row], height: float) -> list[int]:
+    """Fill columns up to a height; break where few lines run, near the end of a column."""
     starts = [0]
-    for place, row in enumerate(rows):
-        if row.y + row.height - rows[starts[-1]].y > height and place > starts[-1]:
-            starts.append(place)
-    return starts
+    while True:
+        top = rows[starts[-1]].y
+        over = [
+            place
+            for place in range(starts[-1] + 1, len(rows))
+            if rows[place].y + rows[place].height - top > height
+        ]
+        if not over:
+            return starts
+        near = [
+            place
+            for place in range(starts[-1] + 1, over[0] + 1)
+            if place == over[0] or rows[place].y - top > _FILLED * height
+        ]
+        starts.append(min(near, key=lambda place: (rows[place].num_lines, -place)))
 
 
 def _placed(rows: Sequence[Row], starts: list[int]) -> list[Column]:

@@ -71,11 +71,13 @@ class Row:
         nodes: from left to right, bends included.
         y: of its upper side.
         height: of its highest node.
+        num_lines: how many different lines arrive from above.
     """
 
     nodes: tuple[Node, ...]
     y: float
     height: float
+    num_lines: int
 
 
 @dataclass(eq=False)
@@ -112,7 +114,7 @@ def lay_out(nodes: Sequence[Node], links: Sequence[Link]) -> list[Row]:
     for layer in layers:
         for node in layer:
             node.x -= left
-    return list(_rows(layers))
+    return list(_rows(layers, steps))
 
 
 def _set_layers(nodes: Sequence[Node], links: Sequence[Link]) -> None:
@@ -281,13 +283,16 @@ def _apart(layer: list[Node], wanted: list[float], weights: list[float]) -> list
     return [mean + shift for mean, shift in zip(means, offsets, strict=True)]
 
 
-def _rows(layers: list[list[Node]]) -> Iterator[Row]:
+def _rows(layers: list[list[Node]], steps: list[_Step]) -> Iterator[Row]:
     y = 0.0
-    for layer in layers:
+    lines: dict[int, set[Node]] = {}
+    for step in steps:
+        lines.setdefault(step.lower.layer, set()).add(step.upper)
+    for place, layer in enumerate(layers):
         height = max(node.height for node in layer)
         for node in layer:
             node.y = y + (height - node.height) / 2
             if node.is_bend:
                 node.y, node.height = y, height
-        yield Row(tuple(layer), y, height)
+        yield Row(tuple(layer), y, height, len(lines.get(place, ())))
         y += height + GAP_Y

@@ -119,7 +119,7 @@ class Tracer:
         self.root: TracedCall | None = None
         self._open: list[TracedCall] = []
         self._values: dict[int, Value] = {}
-        self._by_memory: dict[int, Value] = {}
+        self._aliases: dict[int, set[int]] = {}  # of the same memory: what is written to one
         self._alive: list[Any] = []  # so that no other tensor gets the identity of one seen
         self._numbers: dict[nn.Module, int] = {}
         self._parameters = {
@@ -205,6 +205,8 @@ class Tracer:
         self._open[-1].parts.append(step)
         matters = any(value.matters for value in takes)
         step.makes = [self._made(item, step, matters=matters) for item in made]
+        if made and made[0] is given[0] and not step.only_moves:
+            self._written(made[0], step)
 
     def _made(self, tensor: Tensor, maker: Step | None, *, matters: bool) -> Value:
         value = Value(maker, tuple(tensor.shape), tensor.dtype, matters)
@@ -212,16 +214,20 @@ class Tracer:
         self._values[id(tensor)] = value
         if (memory := memory_of(tensor)) is not None:
             self._alive.append(memory[1])
-            self._by_memory[memory[0]] = value
+            self._aliases.setdefault(memory[0], set()).add(id(tensor))
         return value
 
+    def _written(self, tensor: Tensor, step: Step) -> None:
+        """Note that a step changed a tensor, and with it the others of the same memory."""
+        memory = memory_of(tensor)
+        for other in self._aliases.get(memory[0], set()) if memory is not None else ():
+            old = self._values[other]
+            if old.maker is not step:
+                self._values[other] = Value(step, old.shape, old.dtype, matters=True)
+                step.makes.append(self._values[other])
+
     def _value_of(self, tensor: Tensor) -> Value | None:
-        if id(tensor) in self._parameters:
-            return None
-        if id(tensor) in self._values:
-            return self._values[id(tensor)]
-        memory = memory_of(tensor)  # an alias that was made where nobody looked
-        return None if memory is None else self._by_memory.get(memory[0])
+        return None if id(tensor) in self._parameters else self._values.get(id(tensor))
 
 
 class _Functions(TorchFunctionMode):
