@@ -124,6 +124,9 @@ def test_a_transformer_layer_in_eval_mode_shows_and_counts_its_parts(fast_path):
     attention = 4 * 2 * 2 * 5 * 8 * 8 + 2 * 2 * 2 * 5 * 5 * 8
     assert found.flops == attention + 2 * (2 * 2 * 5 * 8 * 16)
     assert next(part.path for part in found.modules[0].parts) == "self_attn"
+    timed = lw.summary(layer, (2, 5, 8))
+    assert {item.name for item in timed.uncounted} == {item.name for item in found.uncounted}
+    assert 0 < timed.counted_time_share < 1
 
 
 def test_the_backward_pass_of_a_modules_own_operators_is_its_own():

@@ -181,6 +181,36 @@ def test_a_batch_that_training_mode_refuses_is_seen_in_eval_mode():
     assert summarised(network.eval(), (1, 4)).notes == ()
 
 
+def test_a_network_may_take_no_arguments():
+    """Then the inputs are an empty tuple."""
+
+    class Makes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.start = nn.Parameter(torch.ones(2, 3))
+
+        def forward(self):
+            return self.start @ self.start.T
+
+    assert summarised(Makes, ()).flops == 2 * 2 * 2 * 3
+
+
+def test_a_constructor_that_asks_for_values_is_run():
+    """As those do that spread a rate over their layers with torch.linspace."""
+
+    class Rates(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rates = [value.item() for value in torch.linspace(0, 0.1, 3)]
+            self.linear = nn.Linear(3, 3)
+
+        def forward(self, x):
+            return self.linear(x) * self.rates[1]
+
+    found = summarised(Rates, (2, 3))
+    assert found.notes[0].startswith("built and run with values: what it does depends on the")
+
+
 @dataclass
 class Pair:
     left: torch.Tensor
@@ -217,6 +247,12 @@ def test_example_inputs_are_taken_where_none_are_given():
 
     assert summarised(Has).outputs[0].shape == (7, 2)
     assert summarised(Has()).outputs[0].shape == (7, 2)
+
+
+def test_a_shape_gets_the_dtype_of_the_parameters():
+    """So that a network in half precision runs on it."""
+    found = summarised(nn.Linear(3, 2).bfloat16(), (4, 3))
+    assert (found.ok, found.outputs[0].dtype) == (True, "bfloat16")
 
 
 def kept_by_hand(network, *inputs):

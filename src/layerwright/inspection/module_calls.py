@@ -43,11 +43,20 @@ def watched_calls(
     for path, module in network.named_modules():
         with contextlib.suppress(RuntimeError, AttributeError, TypeError):
             watch(path, module)
+    try:
+        with without_fast_paths():
+            yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def without_fast_paths() -> Iterator[None]:
+    """Let Transformer layers call their parts, which one fused operator would pass over."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-        for handle in handles:
-            handle.remove()

@@ -3,20 +3,36 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
 from layerwright.contract.trees import Inputs
+from layerwright.inspection.flops import flops_of
+from layerwright.inspection.module_calls import without_fast_paths
 from layerwright.inspection.torch_compat import OperatorWatch, operator_name
 
 _NUM_PASSES = 3
 _LONG_S = 0.5  # a pass that takes longer is measured once
 
 
-def operator_times(network: nn.Module, inputs: Inputs) -> dict[str, float]:
-    """Return the seconds that each operator took, by name, over a few passes.
+@dataclass(frozen=True)
+class OperatorTimes:
+    """Seconds of a few passes.
+
+    Attributes:
+        uncounted_s: of the operators whose floating-point operations are not known, by name.
+        total_s: of all operators; 0 if nothing was measured.
+    """
+
+    uncounted_s: dict[str, float]
+    total_s: float
+
+
+def operator_times(network: nn.Module, inputs: Inputs) -> OperatorTimes:
+    """Return how long operators took over a few passes.
 
     A first pass, which is not counted, warms up. Without autograd; on an accelerator each operator
     is waited for.
@@ -26,21 +42,25 @@ def operator_times(network: nn.Module, inputs: Inputs) -> dict[str, float]:
         inputs: what it is called with; layers may change them.
     """
     seconds: dict[str, float] = defaultdict(float)
+    total_s = 0.0
     waits = torch.accelerator.is_available()
 
     def told(
         func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], run: Callable[[], Any]
     ) -> Any:
-        del args, kwargs
+        nonlocal total_s
         started = time.perf_counter()
         output = run()
         if waits:
             torch.accelerator.synchronize()
-        seconds[operator_name(func)] += time.perf_counter() - started
+        took = time.perf_counter() - started
+        total_s += took
+        if flops_of(func, args, kwargs, output) is None:
+            seconds[operator_name(func)] += took
         return output
 
     num_passes, done = _NUM_PASSES, 0
-    with torch.no_grad():
+    with torch.no_grad(), without_fast_paths():
         began = time.perf_counter()
         network(*inputs.args, **inputs.kwargs)
         if time.perf_counter() - began > _LONG_S:
@@ -49,4 +69,4 @@ def operator_times(network: nn.Module, inputs: Inputs) -> dict[str, float]:
             with OperatorWatch(told):
                 network(*inputs.args, **inputs.kwargs)
             done += 1
-    return dict(seconds)
+    return OperatorTimes(dict(seconds), total_s)

@@ -144,7 +144,8 @@ def look(source: Source, watch: Callable[[nn.Module, Inputs], R]) -> Pass[R]:
     if real is None:
         raise _no_network(source, raised) from raised
     if real.failure is None:
-        return _changed(real, (f"run with values: {_why(error)}",))
+        doing = "run" if light is not None else "built and run"
+        return _changed(real, (f"{doing} with values: {_why(error)}",))
     if real.network.training:
         calm, _ = _attempt(source.with_values, watch, with_values=True, training=False)
         if calm is not None and calm.failure is None:

@@ -11,7 +11,7 @@ from layerwright.inspection.network_summary import (
     NetworkSummary,
     UncountedOperator,
 )
-from layerwright.inspection.operator_times import operator_times
+from layerwright.inspection.operator_times import OperatorTimes, operator_times
 from layerwright.inspection.parameter_counts import counts_of, memory_bytes_of
 from layerwright.inspection.passes import Pass, Source, look
 from layerwright.inspection.recording import Call, Recorder, Recording
@@ -37,8 +37,9 @@ def summary(
     Args:
         network: an `nn.Module`, in the mode that it shall be seen in, or a class or function that
             builds one without arguments.
-        inputs: a tensor; a shape such as (4, 3, 32, 32), of float32; a tuple or list of both, for
-            several arguments; a dict, for named ones; None for the network's `example_inputs`.
+        inputs: a tensor; a shape such as (4, 3, 32, 32), in the parameters' dtype; a tuple or list
+            of both, for several arguments, () for none; a dict, for named ones; None for the
+            network's `example_inputs`.
         backward: count the backward pass to all parameters too.
         time: measure shares of the time, in a real pass, if the network is small enough.
         seed: of the real pass.
@@ -54,7 +55,7 @@ def summary(
         >>> print(summary(nn.Linear(3, 2), (4, 3)).flops)
         48
     """
-    source = Source(network, None if inputs is None else inputs_of(inputs), seed)
+    source = Source(network, None if inputs is None else inputs_of(inputs, network), seed)
 
     found = look(source, lambda module, given: Recorder(module, given, backward=backward))
     recording, notes = found.seen.recording, list(found.notes)
@@ -62,7 +63,7 @@ def summary(
     calls = list(recording.calls())
     kept = sum(call.costs.kept_bytes for call in recording.outside.walk())
     flops = sum(call.costs.flops for call in recording.outside.walk())
-    times: dict[str, float] = {}
+    times = OperatorTimes({}, 0.0)
     if time and found.failure is None:
         times, reason = _times(source, found, max(kept, counts.num_bytes), flops)
         if reason:
@@ -74,7 +75,6 @@ def summary(
     if "aten.mkldnn_rnn_layer" in recording.operators and not found.with_values:
         notes.append("kept memory lacks what recurrent layers on the CPU keep for themselves")
     counted_backward = backward and not recording.backward_error and found.failure is None
-    total_s = sum(times.values())
     uncounted = _uncounted(recording.uncounted, times)
     return NetworkSummary(
         name=found.name,
@@ -98,7 +98,7 @@ def summary(
         uncounted=uncounted,
         backward_uncounted=tuple(sorted(recording.backward_uncounted)),
         counted_time_share=(
-            1 - sum(item.time_share or 0 for item in uncounted) if total_s else None
+            1 - sum(item.time_share or 0 for item in uncounted) if times.total_s else None
         ),
         training=found.network.training,
         with_values=found.with_values,
@@ -109,12 +109,13 @@ def summary(
 
 def _times(
     source: Source, found: Pass[Any], num_bytes: int, flops: int
-) -> tuple[dict[str, float], str]:
+) -> tuple[OperatorTimes, str]:
     """Measure in a real pass; return nothing, and the reason, if that is not possible."""
+    nothing = OperatorTimes({}, 0.0)
     if num_bytes > _MAX_TIMED_BYTES:
-        return {}, f"it needs {num_bytes / 2**30:.1f} GiB"
+        return nothing, f"it needs {num_bytes / 2**30:.1f} GiB"
     if flops > _MAX_TIMED_FLOPS:
-        return {}, f"a pass takes {flops / 1e9:.0f} GFLOPs"
+        return nothing, f"a pass takes {flops / 1e9:.0f} GFLOPs"
     try:
         with source.with_values() as (network, inputs):
             if not found.network.training:
@@ -122,14 +123,17 @@ def _times(
             return operator_times(network, inputs), ""
     except Exception as error:  # noqa: BLE001 - a network may raise anything
         text = " ".join(str(error).split())[:150]
-        return {}, f"the real pass raised {type(error).__name__}: {text}"
+        return nothing, f"the real pass raised {type(error).__name__}: {text}"
 
 
-def _uncounted(names: Counter[str], times: dict[str, float]) -> tuple[UncountedOperator, ...]:
-    total = sum(times.values())
+def _uncounted(names: Counter[str], times: OperatorTimes) -> tuple[UncountedOperator, ...]:
     found = [
-        UncountedOperator(name, count, times.get(name, 0.0) / total if total else None)
-        for name, count in names.items()
+        UncountedOperator(
+            name,
+            names[name],
+            times.uncounted_s.get(name, 0.0) / times.total_s if times.total_s else None,
+        )
+        for name in dict.fromkeys([*names, *times.uncounted_s])
     ]
     return tuple(sorted(found, key=lambda item: (-(item.time_share or 0), item.name)))
 

@@ -69,6 +69,24 @@ def test_each_call_of_a_shared_module_is_drawn():
     assert ("1", "0", "2x3") in edges(found)
 
 
+def test_tied_parameters_are_told():
+    """At the module that has them second."""
+
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.head = nn.Embedding(5, 3), nn.Linear(3, 5)
+            self.head.weight = self.embed.weight
+
+        def forward(self, tokens):
+            return self.head(self.embed(tokens))
+
+    found = drawn(Tied, torch.ones(2, dtype=torch.int64))
+    assert [item.detail for item in found.items() if item.kind == "module"] == [
+        "Embedding", "Linear, weight = embed.weight",
+    ]  # fmt: skip
+
+
 def test_views_are_no_items_and_shapes_stand_on_the_edges():
     """A reshape changes the label; a function that calculates is an item, with its parameters."""
 

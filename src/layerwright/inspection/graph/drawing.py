@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from layerwright.errors import OptionError
 from layerwright.inspection.example_inputs import inputs_of
 from layerwright.inspection.failures import Failure
@@ -113,16 +115,26 @@ def draw(
     check_file(place, layout)
     if depth is not None and depth < 1:
         raise OptionError(f"depth expected a whole number from 1, received {depth}.")
-    source = Source(network, None if inputs is None else inputs_of(inputs), seed)
+    source = Source(network, None if inputs is None else inputs_of(inputs, network), seed)
     found = look(source, Tracer)
     if found.seen.root is None:
-        raise OptionError(f"{found.name} was not called: nothing to draw.\n{found.failure}")
+        why = "its calls cannot be watched, because it is scripted or compiled"
+        raise OptionError(
+            f"{found.name} cannot be drawn: {found.failure.raised if found.failure else why}. "
+            "Fix: hand over the module that it was made of."
+        )
     drawing, page = _readable(found.seen.root, depth)
     try:
         made, scale = _save(drawing, page, place, layout, found.name)
     except OSError as error:
         raise OptionError(f"{file} cannot be written: {error.strerror or error}.") from error
-    return NetworkGraph(found.name, drawing, found.failure, found.notes, made, scale)
+    scripted = tuple(
+        f"{path} is scripted: what it takes is not seen"
+        for path, module in found.network.named_modules()
+        if isinstance(module, torch.jit.ScriptModule)
+    )
+    notes = (*found.notes, *scripted)
+    return NetworkGraph(found.name, drawing, found.failure, notes, made, scale)
 
 
 def check_file(file: Path, layout: Layout) -> None:

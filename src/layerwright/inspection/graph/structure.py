@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
+from torch import nn
 
 from layerwright.contract.trees import dtype_name
 from layerwright.inspection.graph.items import Drawing, Edge, Item, Kind
@@ -46,6 +47,10 @@ class _Builder:
         self._starts: dict[Value, list[Item]] = {}
         self._count = 0
         self._num_calls: dict[int, int] = {}
+        self._owners: dict[int, tuple[nn.Module, str]] = {}  # of each parameter, the first
+        for path, module in root.module.named_modules():
+            for name, parameter in module.named_parameters(recurse=False):
+                self._owners.setdefault(id(parameter), (module, f"{path}.{name}"))
         for call in root.calls():
             self._num_calls[id(call.module)] = self._num_calls.get(id(call.module), 0) + 1
 
@@ -113,7 +118,7 @@ class _Builder:
 
     def _operator(self, step: Step, box: Item) -> Item | None:
         if step.reads_values:
-            name = _SIGNS.get(step.name, step.name)
+            name = _SIGNS.get(step.name, step.name.strip("_"))
             return self._item("choice", name, box, detail="reads values", depends_on_values=True)
         if _is_passed_through(step) or not any(value.matters for value in step.takes):
             return None
@@ -132,7 +137,7 @@ class _Builder:
             "box" if has_parts and level < self._depth and not folded else "module",
             call.path.removeprefix(prefix) or type(call.module).__name__,
             box,
-            detail=type(call.module).__name__,
+            detail=", ".join([type(call.module).__name__, *self._tied(call.module)]),
             call=call.call if calls > 1 else 0,
             num_calls=calls,
             failed=self._fails(call) or (folded_away and not call.finished),
@@ -141,6 +146,13 @@ class _Builder:
         if item.kind == "box":
             self._fill(call, item, level)
         return item
+
+    def _tied(self, module: nn.Module) -> Iterator[str]:
+        """Name the parameters that an earlier module owns too."""
+        for name, parameter in module.named_parameters(recurse=False):
+            owner, path = self._owners.get(id(parameter), (module, ""))
+            if owner is not module:
+                yield f"{name} = {path}"
 
     def _visible(self, step: Step) -> Item | None:
         """Return what stands for a step: itself, or the folded module that it is in."""
