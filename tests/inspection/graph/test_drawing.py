@@ -196,6 +196,14 @@ def test_a_failing_dot_is_told_and_leaves_nothing(fake_dot, tmp_path):
     assert not (tmp_path / "net.svg").exists()
 
 
+def test_a_file_that_cannot_be_written_is_told_and_leaves_nothing(tmp_path):
+    """Such as one that is a folder."""
+    (tmp_path / "net.svg").mkdir()
+    with pytest.raises(OptionError, match=r"net\.svg cannot be written: "):
+        draw(nn.Linear(2, 2), (1, 2), tmp_path / "net.svg")
+    assert [item.name for item in tmp_path.iterdir()] == ["net.svg"]
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [

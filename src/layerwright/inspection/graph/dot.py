@@ -4,7 +4,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 from layerwright.errors import OptionError
 from layerwright.inspection.graph.items import Drawing, Edge, Item
@@ -50,14 +49,13 @@ def svg_by_dot(text: str) -> tuple[str, float, float]:
     return svg, float(size["width"]), float(size["height"])
 
 
-def save_png_by_dot(text: str, file: Path) -> None:
-    """Let `dot` lay a drawing out and paint it, two dots for a point.
+def png_by_dot(text: str) -> bytes:
+    """Let `dot` lay a drawing out and paint it, two dots for a point; return the PNG file.
 
     Raises:
         OptionError: it failed.
-        OSError: the file cannot be written.
     """
-    file.write_bytes(_run_dot(["-Tpng", "-Gdpi=144"], text))
+    return _run_dot(["-Tpng", "-Gdpi=144"], text)
 
 
 def program() -> str:

@@ -1,5 +1,6 @@
 """Draw any network into a file: SVG, PNG or DOT."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -124,10 +125,8 @@ def draw(
             "Fix: hand over the module that it was made of."
         )
     drawing, page = _readable(found.seen.root, depth)
-    try:
-        made, scale = _save(drawing, page, place, layout, found.name)
-    except OSError as error:
-        raise OptionError(f"{file} cannot be written: {error.strerror or error}.") from error
+    content, made, scale = _made(drawing, page, place.suffix.lower(), layout, found.name)
+    _write(place, content)
     scripted = tuple(
         f"{path} is scripted: what it takes is not seen"
         for path, module in found.network.named_modules()
@@ -170,27 +169,31 @@ def _readable(root: TracedCall, depth: int | None) -> tuple[Drawing, Page]:
     return drawing, page
 
 
-def _save(
-    drawing: Drawing, page: Page, file: Path, layout: Layout, name: str
-) -> tuple[str, float | None]:
-    """Write the file at once or not at all; return who laid it out, and its scale on a page."""
-    suffix = file.suffix.lower()
+def _made(
+    drawing: Drawing, page: Page, suffix: str, layout: Layout, name: str
+) -> tuple[bytes, str, float | None]:
+    """Return the content of a file, who laid it out, and its scale on a page."""
     text = dot.dot_of(drawing)
     if suffix in {".dot", ".gv"}:
-        file.write_text(text, encoding="utf-8")
-        return "", None
+        return text.encode(), "", None
     own = scale_on_page(page.width, page.height)
     if layout == "dot" or (layout == "auto" and dot.has_dot()):
         svg, width, height = dot.svg_by_dot(text)
         scale = scale_on_page(width, height)
         if layout == "dot" or own < _LARGER * scale:
-            if suffix == ".svg":
-                file.write_text(svg, encoding="utf-8")
-            else:
-                dot.save_png_by_dot(text, file)
-            return "dot", scale
+            return svg.encode() if suffix == ".svg" else dot.png_by_dot(text), "dot", scale
     if suffix == ".svg":
-        file.write_text(svg_of(page, f"{name}, its modules and tensors"), encoding="utf-8")
-    else:
-        png.save_png(page, file)
-    return "own", own
+        return svg_of(page, f"{name}, its modules and tensors").encode(), "own", own
+    return png.png_of(page), "own", own
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Write a file at once or not at all."""
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(file)
+    except OSError as error:
+        raise OptionError(f"{file} cannot be written: {error.strerror or error}.") from error
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """A placed drawing as PNG, painted by matplotlib."""
 
-from pathlib import Path
+from io import BytesIO
 from typing import Any
 
 from layerwright.errors import MissingExtraError
@@ -31,12 +31,11 @@ def check_png() -> None:
         raise MissingExtraError("drawing a PNG", "matplotlib", "plot") from error
 
 
-def save_png(page: Page, file: Path) -> None:
-    """Paint a page, two dots for a point, or fewer if it is very large.
+def png_of(page: Page) -> bytes:
+    """Paint a page, two dots for a point, or fewer if it is very large; return the PNG file.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
-        OSError: the file cannot be written.
     """
     check_png()
     from matplotlib.figure import Figure  # noqa: PLC0415 - the plot extra
@@ -64,7 +63,9 @@ def save_png(page: Page, file: Path) -> None:
         if line.label:
             x, y = line.points[1]
             axes.text(x + 4, y + SMALL + 2, line.label, size=SMALL, color=COLOURS["quiet"])
-    figure.savefig(file, dpi=dots, format="png")
+    content = BytesIO()
+    figure.savefig(content, dpi=dots, format="png")
+    return content.getvalue()
 
 
 def _paint_shape(axes: Any, placed: Placed, rounding: float) -> None:
