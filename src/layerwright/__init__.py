@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         diagnose_initialization as diagnose_initialization,
     )
     from layerwright.initialization.recipes import initialize as initialize
+    from layerwright.inspection.summary import summary as summary
     from layerwright.training.evaluate import evaluate as evaluate
     from layerwright.training.fit import fit as fit
     from layerwright.training.predict import predict as predict
@@ -35,6 +36,7 @@ _HOME = {
     "initialize": "layerwright.initialization.recipes",
     "predict": "layerwright.training.predict",
     "resume": "layerwright.training.resume",
+    "summary": "layerwright.inspection.summary",
     "testing": "layerwright.testing",
     "traits": "layerwright.contract.traits",
 }
@@ -50,6 +52,7 @@ __all__ = [
     "initialize",
     "predict",
     "resume",
+    "summary",
     "testing",
     "traits",
 ]

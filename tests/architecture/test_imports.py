@@ -20,12 +20,13 @@ ALLOWED = {
     "initialization": {"errors", "names"},
     "targets": {"errors", "names"},
     "contract": {"", "errors", "names", "targets"},
+    "inspection": {"errors", "names", "contract"},
     "reports": {"errors", "names", "contract"},
     "pytest_plugin": set(),
     "testing": {"errors", "contract", "pytest_plugin"},
     "training": {"", "errors", "names", "targets", "data", "initialization", "layers"},
     "cli": {"", "errors", "names", "targets", "data", "initialization", "training", "networks",
-            "layers", "contract", "reports"},
+            "layers", "contract", "inspection", "reports"},
     "__main__": {"cli"},
 }  # fmt: skip
 # Only inside a function, so that nothing is imported before it is asked for.

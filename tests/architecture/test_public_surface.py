@@ -15,7 +15,7 @@ from layerwright.training.recipe import Recipe
 
 NAMES = [
     "Case", "Recipe", "Run", "check", "diagnose_initialization", "evaluate", "fit", "initialize",
-    "predict", "resume", "testing", "traits",
+    "predict", "resume", "summary", "testing", "traits",
 ]  # fmt: skip
 
 OPTIONS = {
@@ -29,6 +29,14 @@ OPTIONS = {
     "new": ["--json", "--package", "NAME"],
     "init": [
         "--input", "--json", "--network", "--picture", "--recipe", "--run-script", "--seed",
+        "TARGET",
+    ],
+    "summary": [
+        "--backward", "--depth", "--input", "--json", "--network", "--no-time", "--run-script",
+        "--seed", "TARGET",
+    ],
+    "graph": [
+        "--depth", "--input", "--json", "--layout", "--network", "--run-script", "--seed", "FILE",
         "TARGET",
     ],
     "train": [

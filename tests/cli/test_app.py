@@ -95,7 +95,7 @@ def test_the_console_script_is_the_entry_point():
             ["trian"],
             (
                 'error: Unknown command "trian". Did you mean "train"? Available commands: '
-                "check, rule, rules, new, init, train, evaluate, predict, ... "
+                "check, rule, rules, new, init, summary, graph, train, ... "
                 "See: layerwright --help\n"
             ),
         ),
