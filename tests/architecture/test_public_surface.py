@@ -14,8 +14,8 @@ from layerwright.cli.recipe_options import RecipeOptions
 from layerwright.training.recipe import Recipe
 
 NAMES = [
-    "Case", "Recipe", "Run", "check", "diagnose_initialization", "evaluate", "fit", "initialize",
-    "predict", "resume", "testing", "traits",
+    "Case", "Recipe", "Run", "check", "diagnose_initialization", "evaluate", "export", "fit",
+    "initialize", "predict", "resume", "testing", "traits",
 ]  # fmt: skip
 
 OPTIONS = {
@@ -49,6 +49,10 @@ OPTIONS = {
     "resume": [
         "--data", "--data-dir", "--init", "--json", "--loss", "--metric", "--optimizer",
         "--schedule", "--threads", "NETWORK", "RUN",
+    ],
+    "export": [
+        "--dynamic", "--fixed-batch", "--input", "--json", "--network", "--run-script", "--seed",
+        "FILE", "TARGET",
     ],
     "env": ["--json"],
 }  # fmt: skip
