@@ -99,10 +99,12 @@ def _in_words(network: nn.Module, error: Exception) -> str:
     fixed = fixed or re.findall(r"marked L\['(\w+)'\]\.size\(\)\[(\d+)\](.{0,0})", said)
     if fixed:
         places = ", ".join(dict.fromkeys(f"dim {dim} of {name}" for name, dim, _ in fixed))
+        batch = any(dim == "0" for _, dim, _ in fixed)
+        loop = "samples; or give --fixed-batch" if batch else "steps; or give inputs of one size"
         return (
-            f"{type(network).__name__} expected to take any size in {places}, and its code works "
-            "for one size alone. Fix: keep x.shape[...] as it is, without len(), int() or loops "
-            "over samples; or give --fixed-batch."
+            f"{type(network).__name__} expected to take any size in {places}, and torch.export "
+            "finds code that works for one size alone. Fix: keep x.shape[...] as it is, without "
+            f"len(), int() or loops over {loop}."
         )
     return (
         f"{type(network).__name__} expected to be one graph, and torch.export stops: "
