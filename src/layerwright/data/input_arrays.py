@@ -1,7 +1,7 @@
 """Files that a network is to predict, as arrays and texts; torch is not needed to read them."""
 
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -44,11 +44,11 @@ def read_array(path: Path, shape: list[int] | None) -> Array:
     )
 
 
-def read_pixels(path: Path, shape: list[int] | None) -> Array:
+def read_pixels(path: Path | IO[bytes], shape: list[int] | None) -> Array:
     """Read an image, converted to a number of channels and scaled to a size.
 
     Args:
-        path: the file.
+        path: the file, or its content as a stream.
         shape: channels, height and width of one sample.
 
     Returns:
@@ -68,13 +68,14 @@ def read_pixels(path: Path, shape: list[int] | None) -> Array:
             f"{path} is an image, and the network expected samples of shape {shape}. "
             "Fix: give an array file (.npy)."
         )
+    damaged = (UnidentifiedImageError, Image.DecompressionBombError)
     channels, height, width = shape
     if channels not in _MODES:
         raise ShapeError(f"{path} is an image, and the network expected {channels} channels.")
     try:
         with Image.open(path) as image:
             pixels = np.array(image.convert(_MODES[channels]).resize((width, height)))
-    except (OSError, UnidentifiedImageError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, *damaged) as error:
         raise DataError(f"{path} expected an image or a .npy file, and cannot be read.") from error
     return pixels.reshape(height, width, channels).transpose(2, 0, 1)[None]
 
