@@ -51,8 +51,9 @@ OPTIONS = {
         "--schedule", "--threads", "NETWORK", "RUN",
     ],
     "export": [
-        "--dynamic", "--fixed-batch", "--input", "--json", "--network", "--run-script", "--seed",
-        "FILE", "TARGET",
+        "--data", "--data-dir", "--dynamic", "--fixed-batch", "--input", "--json",
+        "--max-accuracy-drop", "--network", "--optimize", "--run-script", "--seed", "FILE",
+        "TARGET",
     ],
     "env": ["--json"],
 }  # fmt: skip

@@ -12,7 +12,7 @@ from layerwright.errors import OptionError
 Flag = Parameter(negative=())
 
 
-def export(
+def export(  # noqa: PLR0913 - the options of the command line
     target: str,
     file: Path,
     /,
@@ -20,6 +20,10 @@ def export(
     inputs: Annotated[tuple[str, ...], Parameter(name="--input", negative=())] = (),
     dynamic: Annotated[tuple[str, ...], Parameter(name="--dynamic", negative=())] = (),
     fixed_batch: Annotated[bool, Flag] = False,
+    optimize: Annotated[bool, Flag] = False,
+    max_accuracy_drop: float = 0.5,
+    data: str | None = None,
+    data_dir: Path | None = None,
     network: str | None = None,
     run_script: Annotated[bool, Flag] = False,
     seed: int = 0,
@@ -44,6 +48,14 @@ def export(
         dynamic: a further dim of any size beside the batch, NAME:DIM with the name of forward's
             argument, such as tokens:1; repeatable.
         fixed_batch: let the file take batches of the size of the inputs alone.
+        optimize: fold batch norms into the layers before them, and in ONNX compute linear layers in
+            int8. Accuracy on the test split, size and latency (against eager torch and
+            torch.compile) are measured and printed.
+        max_accuracy_drop: with --optimize, write nothing if accuracy falls by more points than
+            this; default 0.5.
+        data: what --optimize measures accuracy on: data set, folder of images or file.py:name;
+            default the run's own data.
+        data_dir: folder with local copies of the built-in data sets.
         network: your own network, file.py:Net, if the run trained one.
         run_script: run all of a script, its training too.
         seed: of everything random.
@@ -51,7 +63,7 @@ def export(
     """
     use_threads(None)
     from layerwright.cli.diagnosed_networks import network_of_target
-    from layerwright.cli.named_objects import named_object
+    from layerwright.cli.named_objects import named_data, named_object
     from layerwright.cli.tensor_specs import tensors_of
     from layerwright.exporting.export import export as export_network
     from layerwright.exporting.refusals import format_of
@@ -61,6 +73,10 @@ def export(
     options: dict[str, Any] = {
         "dynamic_dims": _dims(dynamic),
         "fixed_batch": fixed_batch,
+        "optimize": optimize,
+        "max_accuracy_drop": max_accuracy_drop,
+        "data": None if data is None else named_data(data),
+        "data_dir": None if data_dir is None else str(data_dir),
         "seed": seed,
     }
     if (Path(target) / "config.json").is_file():

@@ -6,11 +6,12 @@ from typing import Any
 
 from torch import nn
 
-from layerwright.errors import ExportError, LayerwrightError
+from layerwright.errors import OptionError
+from layerwright.exporting.accuracy import Accuracy
 from layerwright.exporting.exported import Exported
-from layerwright.exporting.first_difference import first_difference
+from layerwright.exporting.gate import checked
 from layerwright.exporting.onnx_file import check_exporter, write_onnx
-from layerwright.exporting.parity import Comparison, compare
+from layerwright.exporting.optimizing import Plain, optimized
 from layerwright.exporting.program import captured, places_of
 from layerwright.exporting.pt2_file import write_pt2
 from layerwright.exporting.reference import References, references
@@ -36,6 +37,10 @@ def export(
     network: Any = None,
     dynamic_dims: Mapping[str, Sequence[int]] | None = None,
     fixed_batch: bool = False,
+    optimize: bool = False,
+    max_accuracy_drop: float = 0.5,
+    data: Any = None,
+    data_dir: str | None = None,
     seed: int = 0,
 ) -> Exported:
     """Write a network to a file, and keep the file only if it computes the same.
@@ -62,6 +67,12 @@ def export(
         dynamic_dims: further dims of any size beside the batch, by the name of forward's argument,
             such as `{"tokens": [1]}`.
         fixed_batch: let the file take batches of the size of `inputs` alone.
+        optimize: fold batch norms into the layers before them, and in ONNX compute linear layers in
+            int8; accuracy on the test split, size and latency are measured before and after. Int8
+            is judged by its accuracy, everything else by the comparison above.
+        max_accuracy_drop: refuse to write what lowers accuracy by more points of 100 than this.
+        data: what `optimize` measures accuracy on; None takes the run's own data.
+        data_dir: folder with local copies of the built-in data sets.
         seed: of the inputs and the rounding noise that are drawn.
 
     Returns:
@@ -77,11 +88,16 @@ def export(
     suffix = format_of(path)
     if suffix == ".onnx":
         check_exporter()
+    if optimize and suffix == ".safetensors":
+        raise OptionError("optimize expected .onnx or .pt2; .safetensors holds weights alone.")
     with random_state.preserved():
         subject = subject_of(run, inputs, network, seed)
         if suffix == ".safetensors":
             return _export_weights(subject, path)
-        return _export_network(subject, path, dict(dynamic_dims or {}), not fixed_batch, seed)
+        accuracy = Accuracy(subject, data, data_dir, max_accuracy_drop) if optimize else None
+        return _export_network(
+            subject, path, dict(dynamic_dims or {}), not fixed_batch, seed, accuracy
+        )
 
 
 def _export_weights(subject: Subject, path: Path) -> Exported:
@@ -99,6 +115,7 @@ def _export_network(
     dims: dict[str, Sequence[int]],
     any_batch: bool,  # noqa: FBT001
     seed: int,
+    accuracy: Accuracy | None,
 ) -> Exported:
     network, example = subject.network, subject.inputs
     free = places_of(network, example, dims)
@@ -112,35 +129,15 @@ def _export_network(
     write = write_onnx if path.suffix.lower() == ".onnx" else write_pt2
     with written_aside(path) as aside:
         write(program, aside, subject.facts)
-        comparisons = _checked(network, aside, known, path)
+        optimization = None
+        if accuracy is None:
+            comparisons = checked(network, aside, known, path)
+        else:
+            plain = Plain(subject, known, program, any_batch, free, write)
+            comparisons, optimization = optimized(plain, aside, path, accuracy)
         size = aside.stat().st_size
-    return Exported(path, size, _inputs(subject, flags, free), comparisons, _notes(known))
-
-
-def _checked(network: nn.Module, aside: Path, known: References, path: Path) -> list[Comparison]:
-    """Compare, and say where a file that differs begins to.
-
-    Raises:
-        ExportError: it differs.
-    """
-    try:
-        comparisons = compare(aside, known)
-    except ExportError as error:
-        raise ExportError(f"{path} was not kept: {error}") from error
-    for item, trial in zip(comparisons, known.trials, strict=True):
-        if item.problem is None:
-            continue
-        size = "" if item.batch is None else f", batch of {item.batch}"
-        words = f"{path} was not kept: on {item.name} inputs{size}, {item.problem}."
-        if item.scale:
-            share = max(item.allowed / item.scale, 1e-6)
-            try:
-                place = first_difference(network, aside, trial.inputs, share)
-            except LayerwrightError as error:
-                place = f"The module could not be found: {error}"
-            words += f" {place or 'No single module could be named.'}"
-        raise ExportError(words)
-    return comparisons
+    inputs = _inputs(subject, flags, free)
+    return Exported(path, size, inputs, comparisons, _notes(known), optimization)
 
 
 def _inputs(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from layerwright.exporting.optimizing import Optimization
 from layerwright.exporting.parity import Comparison
 
 _TITLES = ("  inputs", "batch", "largest", "off float64", "allowed", "off own", "left out")
@@ -20,6 +21,7 @@ class Exported:
         inputs: name, dtype and sizes of each input; a size that is free is a word.
         comparisons: one for each call on which the file was compared.
         notes: what was not measured, in words.
+        optimization: what optimizing did and cost; None where it was not asked for.
     """
 
     path: Path
@@ -27,6 +29,7 @@ class Exported:
     inputs: list[dict[str, Any]]
     comparisons: list[Comparison] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    optimization: Optimization | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON has it."""
@@ -36,6 +39,7 @@ class Exported:
             "inputs": self.inputs,
             "comparisons": [item.as_dict() for item in self.comparisons],
             "notes": self.notes,
+            "optimization": self.optimization.as_dict() if self.optimization else None,
         }
 
     def __str__(self) -> str:
@@ -46,7 +50,10 @@ class Exported:
             lines.append(f"  input {item['name']}: {item['dtype']} ({sizes})")
         if self.comparisons:
             lines += ["", *_table(self.comparisons), ""]
-        return "\n".join([*lines, *self.notes])
+        lines += self.notes
+        if self.optimization is not None:
+            lines += ["", str(self.optimization)]
+        return "\n".join(lines)
 
 
 def _table(comparisons: Sequence[Comparison]) -> list[str]:
