@@ -51,7 +51,7 @@ OPTIONS = {
         "--schedule", "--threads", "NETWORK", "RUN",
     ],
     "export": [
-        "--data", "--data-dir", "--dynamic", "--fixed-batch", "--input", "--json",
+        "--aot", "--data", "--data-dir", "--dynamic", "--fixed-batch", "--input", "--json",
         "--max-accuracy-drop", "--network", "--optimize", "--run-script", "--seed", "FILE",
         "TARGET",
     ],

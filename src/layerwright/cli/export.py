@@ -22,6 +22,7 @@ def export(  # noqa: PLR0913 - the options of the command line
     fixed_batch: Annotated[bool, Flag] = False,
     optimize: Annotated[bool, Flag] = False,
     max_accuracy_drop: float = 0.5,
+    aot: Annotated[bool, Flag] = False,
     data: str | None = None,
     data_dir: Path | None = None,
     network: str | None = None,
@@ -53,6 +54,8 @@ def export(  # noqa: PLR0913 - the options of the command line
             torch.compile) are measured and printed.
         max_accuracy_drop: with --optimize, write nothing if accuracy falls by more points than
             this; default 0.5.
+        aot: write the .pt2 as a package of AOTInductor, machine code for this kind of processor.
+            Loading it runs it, so that layerwright predict refuses it.
         data: what --optimize measures accuracy on: data set, folder of images or file.py:name;
             default the run's own data.
         data_dir: folder with local copies of the built-in data sets.
@@ -75,6 +78,7 @@ def export(  # noqa: PLR0913 - the options of the command line
         "fixed_batch": fixed_batch,
         "optimize": optimize,
         "max_accuracy_drop": max_accuracy_drop,
+        "aot": aot,
         "data": None if data is None else named_data(data),
         "data_dir": None if data_dir is None else str(data_dir),
         "seed": seed,

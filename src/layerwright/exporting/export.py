@@ -8,6 +8,7 @@ from torch import nn
 
 from layerwright.errors import OptionError
 from layerwright.exporting.accuracy import Accuracy
+from layerwright.exporting.aot_file import check_compiler, write_aot
 from layerwright.exporting.exported import Exported
 from layerwright.exporting.gate import checked
 from layerwright.exporting.onnx_file import check_exporter, write_onnx
@@ -23,6 +24,7 @@ from layerwright.exporting.trials import batched, trials
 from layerwright.training import random_state
 from layerwright.training.run import Run
 
+_WRITERS = {".onnx": write_onnx, ".pt2": write_pt2}
 _HOW = (
     "compared in a fresh process with the network in eval mode; allowed is what the rounding of "
     "its operators explains"
@@ -39,6 +41,7 @@ def export(
     fixed_batch: bool = False,
     optimize: bool = False,
     max_accuracy_drop: float = 0.5,
+    aot: bool = False,
     data: Any = None,
     data_dir: str | None = None,
     seed: int = 0,
@@ -71,6 +74,9 @@ def export(
             int8; accuracy on the test split, size and latency are measured before and after. Int8
             is judged by its accuracy, everything else by the comparison above.
         max_accuracy_drop: refuse to write what lowers accuracy by more points of 100 than this.
+        aot: write the .pt2 as a package of AOTInductor, machine code for this kind of processor.
+            Loading such a file runs it, so that `layerwright predict` refuses it; load your own
+            with `torch._inductor.aoti_load_package`.
         data: what `optimize` measures accuracy on; None takes the run's own data.
         data_dir: folder with local copies of the built-in data sets.
         seed: of the inputs and the rounding noise that are drawn.
@@ -90,13 +96,17 @@ def export(
         check_exporter()
     if optimize and suffix == ".safetensors":
         raise OptionError("optimize expected .onnx or .pt2; .safetensors holds weights alone.")
+    if aot and (optimize or suffix != ".pt2"):
+        raise OptionError("aot expected a .pt2 file, and no optimize: the compiler does its own.")
+    if aot:
+        check_compiler()
     with random_state.preserved():
         subject = subject_of(run, inputs, network, seed)
         if suffix == ".safetensors":
             return _export_weights(subject, path)
         accuracy = Accuracy(subject, data, data_dir, max_accuracy_drop) if optimize else None
         return _export_network(
-            subject, path, dict(dynamic_dims or {}), not fixed_batch, seed, accuracy
+            subject, path, dict(dynamic_dims or {}), not fixed_batch, seed, accuracy, aot
         )
 
 
@@ -116,6 +126,7 @@ def _export_network(
     any_batch: bool,  # noqa: FBT001
     seed: int,
     accuracy: Accuracy | None,
+    aot: bool,  # noqa: FBT001
 ) -> Exported:
     network, example = subject.network, subject.inputs
     free = places_of(network, example, dims)
@@ -126,12 +137,12 @@ def _export_network(
     tried = trials(example, dynamic_batch=any_batch, dims=free, ends=ends)
     known = references(network, tried, seed)
     program = captured(network, example, dynamic_batch=any_batch, dims=free)
-    write = write_onnx if path.suffix.lower() == ".onnx" else write_pt2
+    write = write_aot if aot else _WRITERS[path.suffix.lower()]
     with written_aside(path) as aside:
         write(program, aside, subject.facts)
         optimization = None
         if accuracy is None:
-            comparisons = checked(network, aside, known, path)
+            comparisons = checked(network, aside, known, path, machine_code=aot)
         else:
             plain = Plain(subject, known, program, any_batch, free, write)
             comparisons, optimization = optimized(plain, aside, path, accuracy)

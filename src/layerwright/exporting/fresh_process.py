@@ -30,12 +30,15 @@ class Answers:
     problems: dict[int, str]
 
 
-def replayed(file: Path, calls: Sequence[Sequence[Tensor]]) -> Answers:
+def replayed(
+    file: Path, calls: Sequence[Sequence[Tensor]], *, machine_code: bool = False
+) -> Answers:
     """Load a file in a fresh process, and call it.
 
     Args:
         file: .onnx or .pt2.
         calls: the tensors of each call, in the order of the file's inputs.
+        machine_code: the file is a package of AOTInductor that was just written here.
 
     Raises:
         ExportError: the file cannot be loaded there, or its process died.
@@ -54,6 +57,7 @@ def replayed(file: Path, calls: Sequence[Sequence[Tensor]]) -> Answers:
             [
                 *(sys.executable, "-P", "-m", "layerwright.exporting.replay"),
                 *map(str, (file.resolve(), given, found)),
+                *(["--machine-code"] if machine_code else []),
             ],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},

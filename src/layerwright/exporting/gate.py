@@ -12,14 +12,16 @@ from layerwright.exporting.reference import References
 _LEAST = 1e-6  # of the largest value: how exactly values inside a network are compared at the most
 
 
-def checked(network: nn.Module, aside: Path, known: References, path: Path) -> list[Comparison]:
-    """Compare, and say where a file that differs begins to.
+def checked(
+    network: nn.Module, aside: Path, known: References, path: Path, *, machine_code: bool = False
+) -> list[Comparison]:
+    """Compare, and say where a file that differs begins to; of machine code nobody can.
 
     Raises:
         ExportError: it differs.
     """
     try:
-        comparisons = compare(aside, known)
+        comparisons = compare(aside, known, machine_code=machine_code)
     except ExportError as error:
         raise ExportError(f"{path} was not kept: {error}") from error
     for item, trial in zip(comparisons, known.trials, strict=True):
@@ -27,7 +29,7 @@ def checked(network: nn.Module, aside: Path, known: References, path: Path) -> l
             continue
         size = "" if item.batch is None else f", batch of {item.batch}"
         words = f"{path} was not kept: on {item.name} inputs{size}, {item.problem}."
-        if item.scale:
+        if item.scale and not machine_code:
             share = max(item.allowed / item.scale, _LEAST)
             try:
                 place = first_difference(network, aside, trial.inputs, share)

@@ -44,13 +44,14 @@ class Comparison:
         return dict(vars(self))
 
 
-def compare(path: Path, known: References) -> list[Comparison]:
+def compare(path: Path, known: References, *, machine_code: bool = False) -> list[Comparison]:
     """Load a file in a fresh process, run the trials there, and compare.
 
     Raises:
         ExportError: the file cannot be loaded.
     """
-    answers = replayed(path, [trial.inputs.tensors() for trial in known.trials])
+    calls = [trial.inputs.tensors() for trial in known.trials]
+    answers = replayed(path, calls, machine_code=machine_code)
     found = [
         _compared(trial, reference, answers, place)
         for place, (trial, reference) in enumerate(zip(known.trials, known.answers, strict=True))

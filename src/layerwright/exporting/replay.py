@@ -1,5 +1,7 @@
 """Run an exported file in a fresh process: `python -m layerwright.exporting.replay FILE IN OUT`.
 
+With `--machine-code` at the end, FILE is a package of AOTInductor that was just written here.
+
 IN and OUT are .safetensors files. IN holds input i of call t as "t:i"; OUT gets output j of call t
 under the same kind of name, and what went wrong in the metadata. Only layerwright, and the runtime
 that the file is for, are imported.
@@ -34,11 +36,16 @@ def metadata_of(path: Path) -> dict[str, str]:
     return dict(header.get("__metadata__", {}))
 
 
-def main(file: Path, inputs: Path, outputs: Path) -> int:
+def main(file: Path, inputs: Path, outputs: Path, *, machine_code: bool) -> int:
     """Run every call of `inputs`, and write what came out."""
     problems: dict[str, str] = {}
     results: dict[str, Any] = {}
-    opened = open_exported(file)
+    if machine_code:
+        from layerwright.exporting.aot_file import OpenedAot  # noqa: PLC0415 - torch
+
+        opened: Any = OpenedAot(file)
+    else:
+        opened = open_exported(file)
     for call, tensors in grouped(opened.load_tensors(inputs)).items():
         try:
             found = opened.run(tensors)
@@ -53,7 +60,8 @@ def main(file: Path, inputs: Path, outputs: Path) -> int:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(*map(Path, sys.argv[1:])))
+        code = main(*map(Path, sys.argv[1:4]), machine_code=sys.argv[4:] == ["--machine-code"])
+        sys.exit(code)
     except LayerwrightError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
