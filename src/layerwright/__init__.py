@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from layerwright.contract.case import Case as Case
     from layerwright.contract.check import check as check
     from layerwright.contract.traits import traits as traits
+    from layerwright.exporting.export import export as export
     from layerwright.initialization.doctor.diagnosis import (
         diagnose_initialization as diagnose_initialization,
     )
@@ -32,6 +33,7 @@ _HOME = {
     "Recipe": "layerwright.training.recipe",
     "Run": "layerwright.training.run",
     "evaluate": "layerwright.training.evaluate",
+    "export": "layerwright.exporting.export",
     "fit": "layerwright.training.fit",
     "initialize": "layerwright.initialization.recipes",
     "predict": "layerwright.training.predict",
@@ -48,6 +50,7 @@ __all__ = [
     "check",
     "diagnose_initialization",
     "evaluate",
+    "export",
     "fit",
     "initialize",
     "predict",

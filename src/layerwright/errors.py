@@ -8,6 +8,7 @@
     ├── MissingExtraError (ImportError)        an optional dependency is not installed
     ├── RunFolderError    (RuntimeError)       a run folder is missing, in use or not ours
     ├── CheckpointError   (RuntimeError)       a checkpoint is damaged, unsafe or cannot be written
+    ├── ExportError       (RuntimeError)       a network was not exported, or a file is refused
     ├── NonFiniteError    (ArithmeticError)    training met NaN or infinity
     └── ContractError     (AssertionError)     a layer breaks the contract
 
@@ -60,6 +61,12 @@ class RunFolderError(LayerwrightError, RuntimeError):
 
 class CheckpointError(LayerwrightError, RuntimeError):
     """A checkpoint is damaged, holds code, does not fit or cannot be written."""
+
+    exit_code = 1
+
+
+class ExportError(LayerwrightError, RuntimeError):
+    """A network cannot be exported, its file computes something else, or a file is refused."""
 
     exit_code = 1
 

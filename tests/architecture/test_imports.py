@@ -25,8 +25,9 @@ ALLOWED = {
     "pytest_plugin": set(),
     "testing": {"errors", "contract", "pytest_plugin"},
     "training": {"", "errors", "names", "targets", "data", "initialization", "layers"},
+    "exporting": {"", "errors", "names", "data", "initialization", "training"},
     "cli": {"", "errors", "names", "targets", "data", "initialization", "training", "networks",
-            "layers", "contract", "inspection", "reports"},
+            "layers", "contract", "inspection", "reports", "exporting"},
     "__main__": {"cli"},
 }  # fmt: skip
 # Only inside a function, so that nothing is imported before it is asked for.

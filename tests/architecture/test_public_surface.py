@@ -14,8 +14,8 @@ from layerwright.cli.recipe_options import RecipeOptions
 from layerwright.training.recipe import Recipe
 
 NAMES = [
-    "Case", "Recipe", "Run", "check", "diagnose_initialization", "evaluate", "fit", "initialize",
-    "predict", "resume", "summary", "testing", "traits",
+    "Case", "Recipe", "Run", "check", "diagnose_initialization", "evaluate", "export", "fit",
+    "initialize", "predict", "resume", "summary", "testing", "traits",
 ]  # fmt: skip
 
 OPTIONS = {
@@ -57,6 +57,11 @@ OPTIONS = {
     "resume": [
         "--data", "--data-dir", "--init", "--json", "--loss", "--metric", "--optimizer",
         "--schedule", "--threads", "NETWORK", "RUN",
+    ],
+    "export": [
+        "--aot", "--data", "--data-dir", "--dynamic", "--fixed-batch", "--input", "--json",
+        "--max-accuracy-drop", "--network", "--optimize", "--run-script", "--seed", "FILE",
+        "TARGET",
     ],
     "env": ["--json"],
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""`layerwright predict`: what a trained network says of files."""
+"""`layerwright predict`: what a trained network, or an exported one, says of files."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,10 +30,11 @@ def predict(
     Images are brought to the channels and size of the training data. An array file holds one
     sample or several; each gets a line. A network that learned from texts takes files that hold one
     text each, in UTF-8. For regression the network's values are printed; a detector gets a line for
-    each object that it finds.
+    each object that it finds. A file that layerwright export wrote takes the run's place; for an
+    .onnx file torch is not needed.
 
     Args:
-        run: the run's folder.
+        run: the run's folder, or an exported .onnx or .pt2 file.
         files: images, arrays saved as .npy or .npz, or texts.
         network: your own network, file.py:Net, if the run trained one.
         batch_size: samples per forward pass.
@@ -42,6 +43,8 @@ def predict(
     """
     if not files:
         raise OptionError("predict expected files, received none. Fix: name images or .npy files.")
+    if run.suffix in {".onnx", ".pt2", ".safetensors"} and not run.is_dir():
+        return _predict_exported(run, files, network, batch_size, device, as_json=as_json)
     import torch
 
     from layerwright.training.input_files import read_file
@@ -66,8 +69,37 @@ def predict(
     rows = list(_rows(names, prediction))
     if as_json:
         print_json({"run_dir": run, "predictions": rows})
-        return 0
-    width = max(map(len, names), default=0)
+    else:
+        _print_rows(rows)
+    return 0
+
+
+def _predict_exported(
+    file: Path,
+    samples: tuple[Path, ...],
+    network: str | None,
+    batch_size: int | None,
+    device: str,
+    *,
+    as_json: bool,
+) -> int:
+    """Ask an exported file; torch is not imported for ONNX."""
+    from layerwright.exporting.predicting import BATCH_SIZE, predict_files
+
+    if network is not None:
+        raise OptionError(f"--network expected a run folder, received {file}, which holds its own.")
+    if device not in {"auto", "cpu"}:
+        raise OptionError(f"--device expected cpu for an exported file, received {device!r}.")
+    rows = predict_files(file, samples, BATCH_SIZE if batch_size is None else batch_size)
+    if as_json:
+        print_json({"file": file, "predictions": rows})
+    else:
+        _print_rows(rows)
+    return 0
+
+
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    width = max((len(row["sample"]) for row in rows), default=0)
     for row in rows:
         if "objects" in row:
             for item in row["objects"] or [None]:
@@ -76,7 +108,6 @@ def predict(
             print(f"{row['sample']:<{width}}  {row['class']}  {100 * row['probability']:.2f} %")
         else:
             print(f"{row['sample']:<{width}}  {row['output']}")
-    return 0
 
 
 def _object_in_words(item: dict[str, Any] | None) -> str:

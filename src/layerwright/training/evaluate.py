@@ -53,7 +53,30 @@ def evaluate(
     """
     if split not in SPLITS:
         raise OptionError(f"split expected {', '.join(SPLITS)}, received {split!r}.")
-    trained = trained_network(run, network)
+    return evaluate_trained(
+        trained_network(run, network),
+        data,
+        split=split,
+        loss=loss,
+        metrics=metrics,
+        data_dir=data_dir,
+        batch_size=batch_size,
+        device=device,
+    )
+
+
+def evaluate_trained(
+    trained: TrainedNetwork,
+    data: Any = None,
+    *,
+    split: str = "test",
+    loss: Any = None,
+    metrics: Sequence[Any] = (),
+    data_dir: str | None = None,
+    batch_size: int = EVALUATION_BATCH_SIZE,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Do the same for a network of which all is known already; see `evaluate`."""
     options = trained.options
     loaded = _load(trained, data, data_dir)
     whole = data is not None and loaded.test is None and loaded.validation is None
