@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         diagnose_initialization as diagnose_initialization,
     )
     from layerwright.initialization.recipes import initialize as initialize
+    from layerwright.inspection.trace import trace as trace
     from layerwright.training.evaluate import evaluate as evaluate
     from layerwright.training.fit import fit as fit
     from layerwright.training.predict import predict as predict
@@ -36,6 +37,7 @@ _HOME = {
     "predict": "layerwright.training.predict",
     "resume": "layerwright.training.resume",
     "testing": "layerwright.testing",
+    "trace": "layerwright.inspection.trace",
     "traits": "layerwright.contract.traits",
 }
 
@@ -51,6 +53,7 @@ __all__ = [
     "predict",
     "resume",
     "testing",
+    "trace",
     "traits",
 ]
 
