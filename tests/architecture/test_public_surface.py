@@ -46,7 +46,9 @@ OPTIONS = {
         "--batch-size", "--data", "--data-dir", "--device", "--json", "--loss", "--metric",
         "--network", "--split", "RUN",
     ],
-    "predict": ["--batch-size", "--device", "--json", "--network", "FILES", "RUN"],
+    "predict": [
+        "--batch-size", "--device", "--explain", "--json", "--network", "--output", "FILES", "RUN",
+    ],
     "resume": [
         "--data", "--data-dir", "--init", "--json", "--loss", "--metric", "--optimizer",
         "--schedule", "--threads", "NETWORK", "RUN",

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -82,7 +82,7 @@ class SignalHooks(Generic[Kept]):
         self._roles = roles_of(network)
         self._names = {module: name or "(network)" for name, module in network.named_modules()}
         self._accelerators = accelerators_of(network)
-        self._functions = FunctionWatch(self._told)
+        self._functions: AbstractContextManager[Any] = FunctionWatch(self._told)
         self._depth = 0  # of calls of the network within itself
         self._seen = False
         self._trying = False  # what is tried here must not be watched
