@@ -135,9 +135,11 @@ def test_very_small_gradients_do_not_vanish_in_the_arithmetic():
     """Squares of 1e-30 are zero in float32."""
     net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
     with torch.no_grad():
-        net[1].weight.fill_(1e-30)
+        net[1].weight.copy_(torch.tensor([[1.0, -1.0, 2.0, -2.0]]) * 1e-30)
     row = lw.trace(net, torch.randn(3, 4), loss=lambda y: y.sum()).find("0")
-    assert row.gradient_norm == pytest.approx(2e-30 * math.sqrt(12), rel=1e-5)
+    assert row.gradient_mean == pytest.approx(0.0, abs=1e-35)
+    assert row.gradient_spread == pytest.approx(2e-30 * math.sqrt(2.5), rel=1e-5, abs=0)
+    assert row.gradient_norm == pytest.approx(2e-30 * math.sqrt(30), rel=1e-5, abs=0)
 
 
 SICK = {  # name: network, kind of trouble, the layer that is named or None for any

@@ -219,7 +219,7 @@ def test_without_matplotlib_the_records_are_written_and_the_extra_is_named(tmp_p
 def test_a_damaged_file_of_rows_costs_those_rows_only(tmp_path):
     """A kill may cut a line, a person may edit one; what comes after the checkpoint comes again."""
     folder = tmp_path / "run"
-    with monkeypatched_interrupt(), pytest.MonkeyPatch.context():
+    with monkeypatched_interrupt():
         lw.fit(Restless(), data(), run_dir=folder, epochs=4, batch_size=16, watch=True,
                watch_every=2, checkpoint_every="1steps")  # fmt: skip
     assert [row["step"] for row in rows_of(folder)] == [0, 2, 4, 6]
@@ -230,6 +230,19 @@ def test_a_damaged_file_of_rows_costs_those_rows_only(tmp_path):
     steps = [row["step"] for row in rows_of(folder)]
     assert steps[:2] == [0, 2]
     assert steps[2:] == list(range(8, run.step, 2))
+
+
+def test_rows_beyond_the_checkpoint_are_dropped_and_come_again(tmp_path):
+    """A run that was killed after its last checkpoint has written rows of steps it takes again."""
+    folder = tmp_path / "run"
+    with monkeypatched_interrupt():
+        lw.fit(Restless(), data(), run_dir=folder, epochs=2, batch_size=16, watch=True,
+               watch_every=7)  # fmt: skip
+    with (folder / "watch.jsonl").open("a") as file:
+        file.writelines(json.dumps({**rows_of(folder)[0], "step": step}) + "\n" for step in (7, 8))
+    run = lw.resume(folder, Restless(), data())
+    steps = [row["step"] for row in rows_of(folder)]
+    assert steps == list(range(0, run.step, 7))
 
 
 def rows_of(folder):

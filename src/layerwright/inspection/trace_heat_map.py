@@ -88,7 +88,7 @@ def save_heat_map(
 
 def _draw(figure: Any, panel: Any, steps: list[int], values: list[list[float]], scale: str) -> None:
     import numpy as np  # noqa: PLC0415 - drawing only
-    from matplotlib.colors import LogNorm, Normalize  # noqa: PLC0415 - an extra
+    from matplotlib.colors import LogNorm, Normalize, SymLogNorm  # noqa: PLC0415 - an extra
 
     grid = np.array(values, dtype=float)
     if scale == "log":
@@ -104,7 +104,8 @@ def _draw(figure: Any, panel: Any, steps: list[int], values: list[list[float]], 
         norm, colours = LogNorm(*_decades(least, most)), "viridis"
     elif scale == "signed":
         widest = max(abs(least), abs(most)) or 1.0
-        norm, colours = Normalize(-widest, widest), "RdBu_r"
+        norm = SymLogNorm(widest / 1000, vmin=-widest, vmax=widest)
+        colours = "RdBu_r"
     width = steps[1] - steps[0] if len(steps) > 1 else 1
     edges = [*steps, steps[-1] + width]
     rows = np.arange(grid.shape[0] + 1) - 0.5
