@@ -4,12 +4,14 @@ import io
 import json
 import math
 import random
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from rich.console import Console
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import layerwright as lw
 from layerwright.errors import OptionError, ShapeError
@@ -370,6 +372,36 @@ def test_a_lazy_network_is_told_to_run_first():
     """It has no weights to hang anything on."""
     with pytest.raises(ShapeError, match="run the network on one batch first"):
         lw.trace(nn.LazyLinear(4), BATCH)
+
+
+def test_what_torchscript_compiled_takes_no_hooks():
+    """A part of it is passed over; a whole network of it is refused in one sentence."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        part = torch.jit.script(nn.Sequential(nn.Linear(64, 64), nn.ReLU()))
+    found = lw.trace(nn.Sequential(part, nn.Linear(64, 10)), BATCH)
+    assert [layer.name for layer in found.layers] == ["(input)", "1", "(output)"]
+    with pytest.raises(OptionError, match="received one of TorchScript"):
+        lw.trace(part, BATCH)
+
+
+def test_a_recomputed_part_is_measured_once():
+    """Activation checkpointing calls its layers again in backward."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Linear(64, 64), nn.Linear(64, 10)
+
+        def forward(self, x):
+            return self.last(checkpoint(self.part, x, use_reentrant=False))
+
+        def part(self, x):
+            return torch.relu(self.first(x))
+
+    row = lw.trace(Net(), BATCH).find("first")
+    assert row.num_calls == 1
+    assert row.gradient_norm > 0
 
 
 def test_a_failed_pass_takes_the_hooks_away():

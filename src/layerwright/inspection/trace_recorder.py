@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from layerwright.errors import OptionError
 from layerwright.initialization.examples import floats_in
 from layerwright.initialization.signal.watching import Row, SignalHooks, final_rows
 from layerwright.inspection.trace_statistics import LayerStatistics, Moments, moments, pooled
@@ -49,7 +50,16 @@ class Recorder:
             }
 
     def attach(self) -> None:
-        """Hang hooks on the network."""
+        """Hang hooks on the network.
+
+        Raises:
+            OptionError: the network is compiled by TorchScript, and takes none.
+        """
+        if isinstance(self._network, torch.jit.ScriptModule):
+            raise OptionError(
+                "watching expected a network that takes hooks, received one of TorchScript. "
+                "Fix: watch the network before torch.jit."
+            )
         given = self._network.register_forward_pre_hook(self._given, with_kwargs=True)
         self._hooks.attach()
         put = self._network.register_forward_hook(self._put)
@@ -85,10 +95,10 @@ class Recorder:
             self._ends[OUTPUT] = [self._kept(item, None) for item in floats_in(output)]
 
     def _kept(self, output: Tensor, _given: Tensor | None) -> _Call:
-        call = _Call(moments(output))
+        call = _Call(_measured(output))
 
         def arrived(gradient: Tensor) -> None:
-            call.gradient = moments(gradient)
+            call.gradient = _measured(gradient)
 
         if output.requires_grad:
             output.register_hook(arrived)
@@ -120,6 +130,14 @@ def _row(name: str, kind: str, role: str, calls: list[_Call], **more: Any) -> La
         for key in ("mean", "spread", "zeros", "norm", "finite"):
             more[f"gradient_{key}"] = backward[key]
     return LayerStatistics(name, kind, role, num_calls=len(calls), **more)
+
+
+def _measured(tensor: Tensor) -> Moments | None:
+    """What has no such numbers, as tensors of a user's own class may, must not end a training."""
+    try:
+        return moments(tensor)
+    except (RuntimeError, TypeError, NotImplementedError):
+        return None
 
 
 def _weights(module: nn.Module) -> list[Tensor]:

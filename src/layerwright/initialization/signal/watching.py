@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.autograd.graph import GradientEdge, get_gradient_edge, saved_tensors_hooks
 
 from layerwright.initialization.examples import floats_in
 from layerwright.initialization.filling import accelerators_of
@@ -96,6 +96,8 @@ class SignalHooks(Generic[Kept]):
         hang = self._handles.append
         hang(self._network.register_forward_pre_hook(self._begin))
         for module in self._network.modules():
+            if isinstance(module, torch.jit.ScriptModule):
+                continue  # takes no hooks
             held = any(True for _ in module.children()) or any(True for _ in module.parameters())
             if module in self._roles or not held:
                 hang(module.register_forward_pre_hook(self._enter))
@@ -169,10 +171,20 @@ class SignalHooks(Generic[Kept]):
             if name in self._wanted:
                 self._note(Row(name, kind, "activation", None), put[0], None)
         else:
-            with self._aside():
-                again = activation_of(copy.copy(module), x, put[0])
+            again = self._as_activation(module, x, put[0])
             if again is not None:
                 self._judge(self._note(Row(name, kind, "activation", None), put[0], None), again, x)
+
+    def _as_activation(
+        self, module: nn.Module, x: Tensor, y: Tensor
+    ) -> Callable[[Tensor], Tensor] | None:
+        """Return what repeats the call of a module on another tensor, if it is an activation."""
+        try:
+            twin = copy.copy(module)  # a module that counts its calls must not count ours
+        except Exception:  # noqa: BLE001 - a user's class, or a compiled module, may refuse
+            return None
+        with self._aside():
+            return activation_of(twin, x, y)
 
     def _told(self, name: str, x: Tensor, y: Tensor, again: Callable[[Tensor], Tensor]) -> None:
         """Note an activation that was called as a function."""
@@ -200,13 +212,20 @@ class SignalHooks(Generic[Kept]):
 
     @contextmanager
     def _aside(self) -> Iterator[None]:
-        """Try something in the middle of a pass, which must not notice."""
+        """Try something in the middle of a pass, which must not notice.
+
+        Activation checkpointing counts the tensors that are saved for backward: ours do not count.
+        """
         self._trying = True
         try:
-            with random_numbers_kept(*self._accelerators):
+            with random_numbers_kept(*self._accelerators), saved_tensors_hooks(_same, _same):
                 yield
         finally:
             self._trying = False
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def final_rows(rows: Mapping[str, Row[Any]], outputs: list[Tensor]) -> set[str]:
