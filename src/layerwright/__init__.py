@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     )
     from layerwright.initialization.recipes import initialize as initialize
     from layerwright.inspection.summary import summary as summary
+    from layerwright.inspection.trace import trace as trace
     from layerwright.training.evaluate import evaluate as evaluate
     from layerwright.training.fit import fit as fit
     from layerwright.training.predict import predict as predict
@@ -40,6 +41,7 @@ _HOME = {
     "resume": "layerwright.training.resume",
     "summary": "layerwright.inspection.summary",
     "testing": "layerwright.testing",
+    "trace": "layerwright.inspection.trace",
     "traits": "layerwright.contract.traits",
 }
 
@@ -57,6 +59,7 @@ __all__ = [
     "resume",
     "summary",
     "testing",
+    "trace",
     "traits",
 ]
 

@@ -15,7 +15,7 @@ from layerwright.training.recipe import Recipe
 
 NAMES = [
     "Case", "Recipe", "Run", "check", "diagnose_initialization", "evaluate", "export", "fit",
-    "initialize", "predict", "resume", "summary", "testing", "traits",
+    "initialize", "predict", "resume", "summary", "testing", "trace", "traits",
 ]  # fmt: skip
 
 OPTIONS = {
@@ -45,15 +45,18 @@ OPTIONS = {
         "--image-size", "--init", "--json", "--l1", "--label-smoothing", "--limit", "--loss",
         "--lr", "--lr-factor", "--metric", "--mixup", "--monitor", "--nan-guard",
         "--network", "--network-option", "--no-compile", "--no-nan-guard", "--no-tensorboard",
+        "--no-watch",
         "--optimizer", "--optimizer-option", "--patience", "--precision", "--run-dir",
         "--schedule", "--seed", "--show-parameters", "--tensorboard", "--text-option", "--threads",
-        "--validation", "--weight-decay", "--workers", "TARGET",
+        "--validation", "--watch", "--watch-every", "--weight-decay", "--workers", "TARGET",
     ],
     "evaluate": [
         "--batch-size", "--data", "--data-dir", "--device", "--json", "--loss", "--metric",
         "--network", "--split", "RUN",
     ],
-    "predict": ["--batch-size", "--device", "--json", "--network", "FILES", "RUN"],
+    "predict": [
+        "--batch-size", "--device", "--explain", "--json", "--network", "--output", "FILES", "RUN",
+    ],
     "resume": [
         "--data", "--data-dir", "--init", "--json", "--loss", "--metric", "--optimizer",
         "--schedule", "--threads", "NETWORK", "RUN",

@@ -58,6 +58,9 @@ class RecipeOptions:
         checkpoint_every: seconds such as 30s, or steps such as 200steps.
         nan_guard: stop before a non-finite loss or gradient reaches the weights.
         tensorboard: write TensorBoard events into the run folder.
+        watch: record what passes each layer into the run folder, with a heat map, and say which
+            layer is the first that dies or explodes.
+        watch_every: steps between two records; default: about 100 records in the run.
     """
 
     network: str | None = None
@@ -97,6 +100,8 @@ class RecipeOptions:
     checkpoint_every: str | None = None
     nan_guard: bool | None = None
     tensorboard: bool | None = None
+    watch: bool | None = None
+    watch_every: int | None = None
 
     def given(self) -> dict[str, Any]:
         """Return the fields of a Recipe that were given, with what "file.py:name" names loaded.

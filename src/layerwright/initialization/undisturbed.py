@@ -24,14 +24,10 @@ def undisturbed(network: nn.Module) -> Iterator[None]:
         for module in network.modules()
         for name, buffer in module.named_buffers(recurse=False)
     ]
-    states = np.random.get_state(), random.getstate()  # noqa: NPY002 - layers draw from it
-    kind, indices = accelerators_of(network)
     try:
-        with torch.random.fork_rng(devices=indices, device_type=kind):
+        with random_numbers_kept(*accelerators_of(network)):
             yield
     finally:
-        np.random.set_state(states[0])  # noqa: NPY002 - see above
-        random.setstate(states[1])
         for module, training in modes:
             module.training = training
         with torch.no_grad():
@@ -39,6 +35,23 @@ def undisturbed(network: nn.Module) -> Iterator[None]:
                 if getattr(module, name) is not buffer:
                     setattr(module, name, buffer)
                 buffer.copy_(value)
+
+
+@contextmanager
+def random_numbers_kept(kind: str, indices: list[int]) -> Iterator[None]:
+    """Put back, at the end, the random states of torch, numpy and random.
+
+    Args:
+        kind: of the accelerators, such as "cuda".
+        indices: their numbers; the CPU's state is always put back.
+    """
+    states = np.random.get_state(), random.getstate()  # noqa: NPY002 - layers draw from it
+    try:
+        with torch.random.fork_rng(devices=indices, device_type=kind):
+            yield
+    finally:
+        np.random.set_state(states[0])  # noqa: NPY002 - see above
+        random.setstate(states[1])
 
 
 def seed_everything(seed: int) -> None:

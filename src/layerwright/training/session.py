@@ -1,13 +1,12 @@
 """A run from its first step to its last: epochs, validation, checkpoints, and what goes wrong."""
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 
-from layerwright.errors import CheckpointError, NonFiniteError
+from layerwright.errors import NonFiniteError
 from layerwright.training import network_state
 from layerwright.training.assembly import Assembly, memory_state, non_finite_state, restore_state
 from layerwright.training.evaluation import evaluate_batches
@@ -18,7 +17,8 @@ from layerwright.training.progress import Progress, format_value
 from layerwright.training.recipe import checkpoint_interval
 from layerwright.training.run import Run
 from layerwright.training.run_config import data_facts
-from layerwright.training.run_folder import RunFolder
+from layerwright.training.run_folder import RunFolder, writable
+from layerwright.training.run_watch import RunWatch
 from layerwright.training.tensorboard import EventWriter
 
 LOOK_INTERVAL_S = 0.2  # how soon a Ctrl-C is noticed
@@ -38,6 +38,7 @@ class Session:
         recipe = assembly.recipe
         self.progress = Progress(console, recipe.epochs, assembly.train_batches.num_batches)
         self.events = EventWriter(folder.path if folder and recipe.tensorboard else None)
+        self.watch = RunWatch(assembly, folder, self.progress.say)
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None  # the best row
         self.best_weights: dict[str, Any] | None = None
@@ -68,8 +69,9 @@ class Session:
         self._saved_step = training["step"]
         if self.folder is not None:
             rows = [*self.history, *([{"test": self.test}] if self.test is not None else [])]
-            with self._writable():
+            with writable():
                 self.folder.write_rows("metrics.jsonl", rows)
+                self.watch.restore()
 
     def train(self) -> Run:
         """Run the rest of the epochs, then touch the test split once.
@@ -82,6 +84,7 @@ class Session:
             with self._interrupts:
                 return self._train()
         finally:
+            self.watch.close()
             self.events.close()
             for batches in self.assembly.all_batches():
                 batches.close()
@@ -103,10 +106,12 @@ class Session:
         steps, started = self.assembly.steps, time.monotonic()
         self.progress.start_epoch(steps.batch)
         batches = self.assembly.train_batches.epoch(steps.epoch, start=steps.batch)
+        self.watch.between_steps()
         try:
             failure = steps.run(batches, due_at=self._due_at, on_due=self._on_due)
         finally:
             batches.close()
+            self.watch.end_epoch()
         failure = failure or (steps.settle() if not self._interrupts.requested else None)
         if failure is not None:
             self._fail(failure)
@@ -148,19 +153,9 @@ class Session:
 
     def _append(self, row: dict[str, Any], timing: dict[str, Any]) -> None:
         if self.folder is not None:
-            with self._writable():
+            with writable():
                 self.folder.append_row("metrics.jsonl", row)
                 self.folder.append_row("timing.jsonl", timing)
-
-    @contextmanager
-    def _writable(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise CheckpointError(
-                f"a row could not be written to the run folder: {error}. "
-                "Fix: free disk space, then resume the run."
-            ) from error
 
     def _is_best(self, row: dict[str, Any]) -> bool:
         name, higher_is_better = self.assembly.monitor
@@ -177,13 +172,14 @@ class Session:
         next_time = now + LOOK_INTERVAL_S
         if self._interval_s is not None:
             next_time = min(next_time, max(self._saved_at + self._interval_s, now))
+        step, watched = self.assembly.steps.step, self.watch.due_step()
         if self._interval_steps is None:
-            return next_time, 2**62
-        step = self.assembly.steps.step
-        return next_time, step + self._interval_steps - step % self._interval_steps
+            return next_time, watched
+        return next_time, min(watched, step + self._interval_steps - step % self._interval_steps)
 
     def _on_due(self) -> bool:
         """Between two steps: notice Ctrl-C, write a checkpoint, redraw the live line."""
+        self.watch.between_steps()
         if self._interrupts.requested:
             return False
         steps, now = self.assembly.steps, time.monotonic()
@@ -219,6 +215,7 @@ class Session:
             done=self.done,
         )
         if self.folder is not None:
+            self.watch.sync()
             self.folder.checkpoints.save(state)
         else:
             self._last_state = state
@@ -290,6 +287,7 @@ class Session:
             history=self.history,
             best=self.best,
             test=self.test,
+            watched=self.watch.rows,
             data_facts=data_facts(self.assembly.data),
             vocabulary=self.assembly.data.vocabulary,
             started_from=self.started_from,
