@@ -139,6 +139,7 @@ def test_a_file_that_computes_something_else_is_not_kept(network, place, tmp_pat
     assert [item.name for item in tmp_path.iterdir()] == ["net.onnx"]
 
 
+@pytest.mark.slow
 def test_a_pt2_file_that_computes_something_else_is_not_kept(tmp_path):
     """The same for torch's own format."""
     with pytest.raises(ExportError, match=r"differs is fault \(Lying\), by 0\.1 % of its largest"):

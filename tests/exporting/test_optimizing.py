@@ -94,6 +94,7 @@ def test_a_loss_of_accuracy_is_refused(tmp_path):
     assert exported.optimization.steps[-1].accuracy < 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager_alone")
 def test_a_pt2_file_is_folded(tmp_path):
     """Int8 is for ONNX, and the answer says so."""

@@ -41,7 +41,7 @@ def save_explained_image(image: Tensor, values: Tensor, title: str, note: str, f
     colours = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
     drawn = panels[1].imshow(summed.numpy(), **colours)
     panels[1].set_title("attribution", fontsize=10)
-    panels[2].imshow(0.5 + 0.5 * gray.numpy(), cmap="gray", vmin=0, vmax=1)
+    panels[2].imshow(0.3 + 0.7 * gray.numpy(), cmap="gray", vmin=0, vmax=1)
     panels[2].imshow(_overlay(summed, limit).numpy())
     panels[2].set_title("both", fontsize=10)
     for panel in panels:
@@ -61,5 +61,5 @@ def _overlay(summed: Tensor, limit: float) -> Tensor:
     """Return `(H, W, 4)`: strong colours that let the image through where little is attributed."""
     red, blue = summed.new_tensor([0.84, 0.1, 0.1]), summed.new_tensor([0.05, 0.3, 0.85])
     colour = torch.where((summed > 0).unsqueeze(2), red, blue)
-    strength = (summed.abs() / limit).clamp(0, 1).sqrt().unsqueeze(2)
-    return torch.cat([colour, 0.8 * strength], 2)
+    strength = (summed.abs() / limit).clamp(0, 1).unsqueeze(2)
+    return torch.cat([colour, 0.85 * strength], 2)

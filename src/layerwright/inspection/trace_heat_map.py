@@ -21,7 +21,7 @@ _PANELS = (  # field, title, scale
 )
 _MOST_COLUMNS = 400
 _MOST_NAMES = 40
-_LONGEST_NAME = 28
+_LONGEST_NAME = 34
 _FEWEST_DECADES = 2.0
 _SHOWN = (0.02, 0.98)  # quantiles between which colours differ
 
@@ -78,6 +78,7 @@ def save_heat_map(
     panels[0, 0].invert_yaxis()  # the first layer on top; the panels share it
     for panel in panels[-1]:
         panel.set_xlabel("step")
+        panel.locator_params(axis="x", integer=True)
     lines = [fill(text, 130) for _, text in troubles] or ["no layer dies or explodes"]
     figure.suptitle("\n".join(["What passes each layer, step by step", *lines]), fontsize=11)
     try:
@@ -104,13 +105,19 @@ def _draw(figure: Any, panel: Any, steps: list[int], values: list[list[float]], 
         norm, colours = LogNorm(*_decades(least, most)), "viridis"
     elif scale == "signed":
         widest = max(abs(least), abs(most)) or 1.0
-        norm = SymLogNorm(widest / 1000, vmin=-widest, vmax=widest)
+        norm = SymLogNorm(widest / 30, vmin=-widest, vmax=widest)
         colours = "RdBu_r"
     width = steps[1] - steps[0] if len(steps) > 1 else 1
     edges = [*steps, steps[-1] + width]
     rows = np.arange(grid.shape[0] + 1) - 0.5
     mesh = panel.pcolormesh(edges, rows, np.ma.masked_invalid(grid), norm=norm, cmap=colours)
-    figure.colorbar(mesh, ax=panel, pad=0.01, extend="neither" if scale == "share" else "both")
+    bar = figure.colorbar(
+        mesh, ax=panel, pad=0.01, extend="neither" if scale == "share" else "both"
+    )
+    if scale == "signed":
+        marks = [-widest, -widest / 10, 0, widest / 10, widest]
+        bar.set_ticks(marks, labels=[f"{mark:.2g}" for mark in marks])
+        bar.minorticks_off()
 
 
 def _decades(least: float, most: float) -> tuple[float, float]:
@@ -155,5 +162,9 @@ def _column(layers: Sequence[LayerStatistics], field: str) -> dict[str, float | 
 
 
 def _short(name: str, kind: str) -> str:
+    """Both ends of a long name: the first tells which block, the last which layer in it."""
     said = name if name.endswith(kind) else f"{name} {kind}"
-    return said if len(said) <= _LONGEST_NAME else f"...{said[3 - _LONGEST_NAME :]}"
+    if len(said) <= _LONGEST_NAME:
+        return said
+    half = (_LONGEST_NAME - 3) // 2
+    return name if len(name) <= _LONGEST_NAME else f"{name[:half]}...{name[-half:]}"
