@@ -14,7 +14,10 @@ from cyclopts import App, CycloptsError, Parameter
 from layerwright import __version__
 from layerwright.errors import LayerwrightError
 
-VERBS = ("check", "rule", "rules", "new", "init", "train", "evaluate", "predict", "resume", "env")
+VERBS = (
+    "check", "rule", "rules", "new", "init", "train", "evaluate", "predict", "resume",
+    "report", "env",
+)  # fmt: skip
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 

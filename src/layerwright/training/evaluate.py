@@ -1,6 +1,7 @@
 """Evaluate a trained network on a split."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +9,41 @@ from torch import nn
 
 from layerwright.data.batches import make_batches
 from layerwright.data.catalog import load_data
-from layerwright.data.splits import Data
+from layerwright.data.interface import Batches
+from layerwright.data.splits import Data, StreamSplit
 from layerwright.errors import DataError, OptionError
 from layerwright.training.assembly import EVALUATION_BATCH_SIZE
 from layerwright.training.devices import resolve_device
 from layerwright.training.evaluation import evaluate_batches
-from layerwright.training.losses import resolve_loss
-from layerwright.training.metrics import resolve_metrics
+from layerwright.training.losses import Loss, resolve_loss
+from layerwright.training.metrics import Metric, resolve_metrics
 from layerwright.training.run import Run
 from layerwright.training.trained_network import TrainedNetwork, trained_network
 
 SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation needs.
+
+    Attributes:
+        trained: the network, and what its run knows of it.
+        network: on the device where it is evaluated.
+        batches: of the split, in their order.
+        loss: the run's, or the one that was given.
+        metrics: likewise.
+        task: of the data; None where it is unknown.
+        is_stream: whether samples cannot be had twice.
+    """
+
+    trained: TrainedNetwork
+    network: nn.Module
+    batches: Batches
+    loss: Loss
+    metrics: list[Metric]
+    task: str | None
+    is_stream: bool
 
 
 def evaluate(
@@ -51,6 +76,33 @@ def evaluate(
         OptionError: an unknown split, or no data to evaluate on.
         DataError: the data has no such split.
     """
+    chosen = prepared(
+        run,
+        data,
+        split=split,
+        network=network,
+        loss=loss,
+        metrics=metrics,
+        data_dir=data_dir,
+        batch_size=batch_size,
+        device=device,
+    )
+    return evaluate_batches(chosen.network, chosen.batches, chosen.loss, chosen.metrics)
+
+
+def prepared(
+    run: str | Path | Run | nn.Module,
+    data: Any = None,
+    *,
+    split: str = "test",
+    network: Any = None,
+    loss: Any = None,
+    metrics: Sequence[Any] = (),
+    data_dir: str | None = None,
+    batch_size: int = EVALUATION_BATCH_SIZE,
+    device: str = "auto",
+) -> Evaluation:
+    """Return all that an evaluation needs; arguments and errors are those of `evaluate`."""
     if split not in SPLITS:
         raise OptionError(f"split expected {', '.join(SPLITS)}, received {split!r}.")
     trained = trained_network(run, network)
@@ -62,16 +114,19 @@ def evaluate(
         raise DataError(f"the data {loaded.name!r} has no {split} split. Fix: choose another.")
     where = resolve_device(device)
     task = trained.facts.get("task") or loaded.task
-    return evaluate_batches(
-        trained.network.to(where),
-        make_batches(chosen, batch_size=batch_size, shuffle=False, seed=0, device=where),
-        resolve_loss(loss or options.get("loss"), task, trained.network),
-        resolve_metrics(
+    return Evaluation(
+        trained=trained,
+        network=trained.network.to(where),
+        batches=make_batches(chosen, batch_size=batch_size, shuffle=False, seed=0, device=where),
+        loss=resolve_loss(loss or options.get("loss"), task, trained.network),
+        metrics=resolve_metrics(
             tuple(metrics) or tuple(options.get("metrics", ())),
             task,
             loaded.num_classes,
             trained.network,
         ),
+        task=task,
+        is_stream=isinstance(chosen, StreamSplit),
     )
 
 

@@ -1,0 +1,326 @@
+"""From a run's folder to all that its page shows."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from layerwright.cli.named_objects import named_data, named_object
+from layerwright.cli.run_report.command_line import chosen_options, command_line
+from layerwright.cli.run_report.contract import contract_on
+from layerwright.cli.run_report.inspected import graph_of, layers_of, summary_of
+from layerwright.cli.run_report.samples import class_name, samples_of
+from layerwright.errors import DataError, LayerwrightError
+from layerwright.reports.run_page.content import (
+    Answers,
+    Confusion,
+    Curve,
+    NotMeasured,
+    RunContent,
+    Series,
+)
+from layerwright.training.evaluate import Evaluation, prepared
+from layerwright.training.evaluation import evaluation_mode
+from layerwright.training.progress import format_value
+from layerwright.training.run_config import own_object
+from layerwright.training.run_record import RunRecord, read_run
+from layerwright.training.split_answers import answers_on
+
+_NUM_CHECKED = 4  # samples that the contract is checked on
+_NUM_TRACED = 64
+_SECONDS = "seconds of an epoch"
+_RATE = "learning rate"
+_AXES: Mapping[str, Literal["from zero", "fitting"]] = {
+    "loss": "fitting",
+    _RATE: "from zero",
+    _SECONDS: "from zero",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the command line asks for.
+
+    Attributes:
+        network: the user's own, file.py:Net.
+        data: other data, or the user's own, file.py:name.
+        data_dir: where the built-in data sets lie now.
+        loss: the user's own, file.py:name.
+        split: to evaluate; None for the test split of a finished run, else the validation split.
+        device: where to evaluate.
+        with_contract: whether to check the network.
+    """
+
+    network: str | None = None
+    data: str | None = None
+    data_dir: str | None = None
+    loss: str | None = None
+    split: str | None = None
+    device: str = "auto"
+    with_contract: bool = True
+
+
+def gathered(folder: Path, request: Request) -> RunContent:
+    """Read a run, evaluate its network again, check it and look into it.
+
+    Whatever fails on the way, because a checkpoint is damaged or data is not there, is said on the
+    page in its place.
+
+    Args:
+        folder: the run's.
+        request: what the command line asks for.
+
+    Raises:
+        RunFolderError: it is no run folder, or its config.json is damaged.
+        TargetError: what a person named leads nowhere.
+        OptionError: an option does not fit.
+    """
+    record = read_run(folder)
+    resolved, facts = record.config["resolved"], record.config["data"]
+    command, command_notes = command_line(record.config)
+    content = RunContent(
+        name=folder.resolve().name,
+        subject=f"{resolved.get('network')} on {facts.get('name')}",
+        status=record.status,
+        is_finished=record.finished,
+        headline=tuple(_headline(record)),
+        problems=record.problems,
+        curves=tuple(_curves(record)),
+        configuration=_configuration(record.config),
+        chosen=chosen_options(record.config),
+        environment={name: _as_text(value) for name, value in record.environment.items()},
+        answers=NotMeasured(""),
+        contract=NotMeasured(""),
+        summary=NotMeasured(""),
+        graph=NotMeasured(""),
+        layers=NotMeasured(""),
+        command=command,
+        command_notes=command_notes,
+        identity=_identity(record),
+    )
+    try:
+        return _with_network(content, record, request)
+    except LayerwrightError as error:
+        missing = NotMeasured(str(error))
+        return replace(
+            content,
+            answers=missing,
+            contract=missing,
+            summary=missing,
+            graph=missing,
+            layers=missing,
+        )
+
+
+def _with_network(content: RunContent, record: RunRecord, request: Request) -> RunContent:
+    own_network = own_object(record.config["recipe"].get("network"))
+    own_data = own_object(record.config["recipe"].get("data"))
+    if own_data is not None and request.data is None:
+        raise DataError(
+            f"the run trained on your own data ({own_data}), and nothing in a run folder is "
+            "imported. Fix: name it again with --data file.py:name."
+        )
+    evaluation, split = _prepared(record, request, own=own_network is not None)
+    answers = _answers(evaluation, record, split, request)
+    inputs, target = next(batch := evaluation.batches.epoch(0))
+    batch.close()
+    recipe = record.config["recipe"]
+    network = request.network if own_network is not None else str(recipe["network"])
+    checked = NotMeasured("it was left out with --no-contract.")
+    few = tuple(tensor[:_NUM_CHECKED].cpu() for tensor in inputs)
+    own_loss = own_object(recipe.get("loss"))
+    loss = request.loss or (recipe.get("loss") if own_loss is None else None)
+    with evaluation_mode(evaluation.network):
+        one = tuple(tensor[:1] for tensor in inputs)
+        some = tuple(tensor[:_NUM_TRACED] for tensor in inputs)
+        return replace(
+            content,
+            answers=answers,
+            summary=summary_of(evaluation.network, one),
+            graph=graph_of(evaluation.network, one),
+            layers=layers_of(
+                record.path, evaluation.network, some, target[:_NUM_TRACED], evaluation.loss
+            ),
+            contract=checked
+            if not request.with_contract or network is None
+            else contract_on(
+                record.path,
+                network,
+                recipe.get("network_options") or {},
+                record.config["data"],
+                few,
+                None if own_loss is not None and loss is None else target[:_NUM_CHECKED].cpu(),
+                loss,
+            ),
+        )
+
+
+def _prepared(record: RunRecord, request: Request, *, own: bool) -> tuple[Evaluation, str]:
+    """Take the split that was asked for, or test, or validation; the test split is for the end."""
+    default = ("test", "validation") if record.finished else ("validation",)
+    splits = (request.split,) if request.split else (*default, "train")
+    data = None if request.data is None else named_data(request.data)
+    for split in splits:
+        try:
+            return prepared(
+                record.path,
+                data,
+                split=split,
+                network=named_object(request.network) if own and request.network else None,
+                loss=None if request.loss is None else named_object(request.loss),
+                data_dir=request.data_dir,
+                device=request.device,
+            ), split
+        except DataError as error:
+            if f"has no {split} split" not in str(error) or split == splits[-1]:
+                raise
+    raise DataError("the data has no split to evaluate.")  # not reached
+
+
+def _answers(
+    evaluation: Evaluation, record: RunRecord, split: str, request: Request
+) -> Answers | NotMeasured:
+    try:
+        found = answers_on(evaluation)
+    except LayerwrightError as error:
+        return NotMeasured(str(error))
+    recorded = _recorded(record, split)
+    own_loss = own_object(record.config["recipe"].get("loss"))
+    notes = []
+    values = dict(found.values)
+    if own_loss is not None and request.loss is None:
+        del values["loss"]
+        notes.append(
+            f"the loss was your own ({own_loss}), and is not measured. Fix: --loss file.py:name"
+        )
+    rows = []
+    for name, value in values.items():
+        if not isinstance(value, float):
+            continue
+        then = recorded.get(name)
+        known = format_value(name, then) if isinstance(then, float) else ""
+        rows.append((name, format_value(name, value), known))
+        if isinstance(then, float) and not math.isclose(value, then, rel_tol=1e-3, abs_tol=1e-6):
+            notes.append(f"{name} is not what the run recorded: other data, versions or precision?")
+    if split == "train":
+        notes.append("the data has neither a test nor a validation split: these samples are known")
+    names = record.config["data"].get("class_names")
+    confusion: Confusion | NotMeasured = NotMeasured(
+        f"it is for classes, and the task is {evaluation.task or 'unknown'}."
+    )
+    if found.confusion:
+        confusion = Confusion(
+            tuple(class_name(names, place) for place in range(len(found.confusion))),
+            tuple(map(tuple, found.confusion)),
+        )
+    return Answers(
+        split=split,
+        num_samples=found.num_samples,
+        values=tuple(rows),
+        notes=tuple(notes),
+        confusion=confusion,
+        pairs=found.pairs,
+        worst=NotMeasured(found.reason)
+        if found.worst is None or not found.worst
+        else samples_of(found.worst, evaluation.trained, evaluation.task),
+    )
+
+
+def _recorded(record: RunRecord, split: str) -> Mapping[str, Any]:
+    """Return the run's own values on a split, of the weights that the page evaluates."""
+    if split == "test":
+        return record.test or {}
+    if split == "validation" and record.best is not None:
+        return dict(record.best.get("validation", {}))
+    return {}
+
+
+def _headline(record: RunRecord) -> list[tuple[str, str]]:
+    rows = [
+        (f"test {name}", format_value(name, value))
+        for name, value in (record.test or {}).items()
+        if isinstance(value, float)
+    ]
+    if record.best is not None:
+        name = str(record.config["resolved"].get("monitor"))
+        value = record.best.get("validation", {}).get(name)
+        if isinstance(value, float):
+            rows.append((f"best validation {name}", format_value(name, value)))
+            rows.append(("best epoch", str(record.best.get("epoch"))))
+    if record.seconds:
+        rows.append(("time of training", _duration(sum(record.seconds.values()))))
+    return rows
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _curves(record: RunRecord) -> list[Curve]:
+    """Return loss, metrics, learning rate and time; losses of both splits in one chart."""
+    found: dict[str, dict[str, list[tuple[int, float | None]]]] = {}
+    for row in record.history:
+        for split in ("train", "validation"):
+            for name, value in (row.get(split) or {}).items():
+                if value is None or isinstance(value, int | float):
+                    found.setdefault(name, {}).setdefault(split, []).append((row["epoch"], value))
+        if isinstance(row.get("lr"), float):
+            series = found.setdefault(_RATE, {}).setdefault("", [])
+            series.append((row["epoch"], row["lr"]))
+    if record.seconds and record.history:
+        found[_SECONDS] = {"": list(record.seconds.items())}
+    return [
+        Curve(
+            name,
+            tuple(Series(label, tuple(points)) for label, points in lines.items()),
+            as_percent=format_value(name, 0.0).endswith("%"),
+            axis=_AXES.get(name, "linear"),
+        )
+        for name, lines in found.items()
+    ]
+
+
+def _configuration(config: Mapping[str, Any]) -> dict[str, str]:
+    resolved = {
+        f"resolved {name}": _as_text(value)
+        for name, value in config["resolved"].items()
+        if name != "threads"
+    }
+    return {name: _as_text(value) for name, value in config["recipe"].items()} | resolved
+
+
+def _identity(record: RunRecord) -> dict[str, str]:
+    facts, environment = record.config["data"], record.environment
+    seed = record.config["recipe"].get("seed")
+    found = {
+        "seed": _as_text(seed),
+        "threads": _as_text(record.config["resolved"].get("threads")),
+        "layerwright": _as_text(environment.get("layerwright", "not recorded")),
+        "torch": _as_text(environment.get("torch", "not recorded")),
+        "python": _as_text(environment.get("python", "not recorded")),
+        "data": _as_text(facts.get("name")),
+        "task": _as_text(facts.get("task")),
+        "shape of a sample": _as_text(facts.get("input_shape")),
+        "outputs": _as_text(facts.get("num_outputs")),
+        "SHA-256 of the first training batch": _as_text(record.config.get("first_batch")),
+    }
+    if record.config.get("unreplayable"):
+        found["not replayable"] = _as_text(record.config["unreplayable"])
+    return found
+
+
+def _as_text(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if (own := own_object(value)) is not None:
+        return f"your own: {own}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={_as_text(item)}" for key, item in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(_as_text(item) for item in value) or "none"
+    return str(value)
