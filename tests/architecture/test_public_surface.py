@@ -50,6 +50,10 @@ OPTIONS = {
         "--data", "--data-dir", "--init", "--json", "--loss", "--metric", "--optimizer",
         "--schedule", "--threads", "NETWORK", "RUN",
     ],
+    "report": [
+        "--data", "--data-dir", "--device", "--json", "--loss", "--network", "--no-contract",
+        "--output", "--png", "--split", "RUN", "RUN-B",
+    ],
     "env": ["--json"],
 }  # fmt: skip
 

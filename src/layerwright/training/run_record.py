@@ -10,7 +10,11 @@ from layerwright.errors import CheckpointError, RunFolderError
 from layerwright.training.checkpoints import Checkpoints
 from layerwright.training.run_folder import read_config
 
-_PARTS = ("recipe", "resolved", "data")
+_PARTS: Mapping[str, tuple[str, ...]] = {  # of config.json, with what everybody reads there
+    "recipe": ("network", "network_options", "data", "validation", "limit", "epochs", "seed"),
+    "resolved": (),
+    "data": ("name", "task", "input_shape", "num_outputs"),
+}
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,12 @@ def read_run(path: Path) -> RunRecord:
         RunFolderError: `path` is no run folder, or its config.json is damaged.
     """
     config = read_config(path)
-    for part in _PARTS:
-        if not isinstance(config.get(part), Mapping):
+    for part, names in _PARTS.items():
+        found = config.get(part)
+        if not isinstance(found, Mapping) or any(name not in found for name in names):
             raise RunFolderError(
-                f"{path / 'config.json'} expected a run's config, and has no {part!r}. "
-                "Fix: take it from a copy of the run, or train anew."
+                f"{path / 'config.json'} expected a run's config, and its part {part!r} is not "
+                "whole. Fix: take it from a copy of the run, or train anew."
             )
     problems: list[str] = []
     rows = read_rows(path / "metrics.jsonl", problems)

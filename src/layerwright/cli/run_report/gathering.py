@@ -4,22 +4,28 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from layerwright.cli.named_objects import named_data, named_object
 from layerwright.cli.run_report.command_line import chosen_options, command_line
 from layerwright.cli.run_report.contract import contract_on
 from layerwright.cli.run_report.inspected import graph_of, layers_of, summary_of
+from layerwright.cli.run_report.recorded import (
+    as_text,
+    configuration_of,
+    curves_of,
+    headline_of,
+    identity_of,
+)
 from layerwright.cli.run_report.samples import class_name, samples_of
 from layerwright.errors import DataError, LayerwrightError
 from layerwright.reports.run_page.content import (
     Answers,
     Confusion,
-    Curve,
     NotMeasured,
     RunContent,
-    Series,
 )
+from layerwright.training.devices import resolve_device
 from layerwright.training.evaluate import Evaluation, prepared
 from layerwright.training.evaluation import evaluation_mode
 from layerwright.training.progress import format_value
@@ -29,13 +35,6 @@ from layerwright.training.split_answers import answers_on
 
 _NUM_CHECKED = 4  # samples that the contract is checked on
 _NUM_TRACED = 64
-_SECONDS = "seconds of an epoch"
-_RATE = "learning rate"
-_AXES: Mapping[str, Literal["from zero", "fitting"]] = {
-    "loss": "fitting",
-    _RATE: "from zero",
-    _SECONDS: "from zero",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +60,15 @@ class Request:
     with_contract: bool = True
 
 
+@dataclass(frozen=True)
+class _Own:
+    """What a person named, loaded: their mistakes end the command."""
+
+    network: Any
+    data: Any
+    loss: Any
+
+
 def gathered(folder: Path, request: Request) -> RunContent:
     """Read a run, evaluate its network again, check it and look into it.
 
@@ -77,6 +85,12 @@ def gathered(folder: Path, request: Request) -> RunContent:
         OptionError: an option does not fit.
     """
     record = read_run(folder)
+    resolve_device(request.device)
+    own = _Own(
+        None if request.network is None else named_object(request.network),
+        None if request.data is None else named_data(request.data),
+        None if request.loss is None else named_object(request.loss),
+    )
     resolved, facts = record.config["resolved"], record.config["data"]
     command, command_notes = command_line(record.config)
     content = RunContent(
@@ -84,12 +98,12 @@ def gathered(folder: Path, request: Request) -> RunContent:
         subject=f"{resolved.get('network')} on {facts.get('name')}",
         status=record.status,
         is_finished=record.finished,
-        headline=tuple(_headline(record)),
+        headline=tuple(headline_of(record)),
         problems=record.problems,
-        curves=tuple(_curves(record)),
-        configuration=_configuration(record.config),
+        curves=tuple(curves_of(record)),
+        configuration=configuration_of(record.config),
         chosen=chosen_options(record.config),
-        environment={name: _as_text(value) for name, value in record.environment.items()},
+        environment={name: as_text(value) for name, value in record.environment.items()},
         answers=NotMeasured(""),
         contract=NotMeasured(""),
         summary=NotMeasured(""),
@@ -97,10 +111,10 @@ def gathered(folder: Path, request: Request) -> RunContent:
         layers=NotMeasured(""),
         command=command,
         command_notes=command_notes,
-        identity=_identity(record),
+        identity=identity_of(record),
     )
     try:
-        return _with_network(content, record, request)
+        return _with_network(content, record, request, own)
     except LayerwrightError as error:
         missing = NotMeasured(str(error))
         return replace(
@@ -113,7 +127,9 @@ def gathered(folder: Path, request: Request) -> RunContent:
         )
 
 
-def _with_network(content: RunContent, record: RunRecord, request: Request) -> RunContent:
+def _with_network(
+    content: RunContent, record: RunRecord, request: Request, own: _Own
+) -> RunContent:
     own_network = own_object(record.config["recipe"].get("network"))
     own_data = own_object(record.config["recipe"].get("data"))
     if own_data is not None and request.data is None:
@@ -121,7 +137,9 @@ def _with_network(content: RunContent, record: RunRecord, request: Request) -> R
             f"the run trained on your own data ({own_data}), and nothing in a run folder is "
             "imported. Fix: name it again with --data file.py:name."
         )
-    evaluation, split = _prepared(record, request, own=own_network is not None)
+    if own_network is None:
+        own = replace(own, network=None)  # it belongs to the other one of two runs
+    evaluation, split = _prepared(record, request, own)
     answers = _answers(evaluation, record, split, request)
     inputs, target = next(batch := evaluation.batches.epoch(0))
     batch.close()
@@ -156,19 +174,18 @@ def _with_network(content: RunContent, record: RunRecord, request: Request) -> R
         )
 
 
-def _prepared(record: RunRecord, request: Request, *, own: bool) -> tuple[Evaluation, str]:
+def _prepared(record: RunRecord, request: Request, own: _Own) -> tuple[Evaluation, str]:
     """Take the split that was asked for, or test, or validation; the test split is for the end."""
     default = ("test", "validation") if record.finished else ("validation",)
     splits = (request.split,) if request.split else (*default, "train")
-    data = None if request.data is None else named_data(request.data)
     for split in splits:
         try:
             return prepared(
                 record.path,
-                data,
+                own.data,
                 split=split,
-                network=named_object(request.network) if own and request.network else None,
-                loss=None if request.loss is None else named_object(request.loss),
+                network=own.network,
+                loss=own.loss,
                 data_dir=request.data_dir,
                 device=request.device,
             ), split
@@ -185,9 +202,10 @@ def _answers(
         found = answers_on(evaluation)
     except LayerwrightError as error:
         return NotMeasured(str(error))
-    recorded = _recorded(record, split)
     own_loss = own_object(record.config["recipe"].get("loss"))
-    notes = []
+    other_data = request.data is not None and own_object(record.config["recipe"]["data"]) is None
+    recorded = {} if other_data else _recorded(record, split)
+    notes = [f"evaluated on other data than the run's: {request.data}"] if other_data else []
     values = dict(found.values)
     if own_loss is not None and request.loss is None:
         del values["loss"]
@@ -234,93 +252,3 @@ def _recorded(record: RunRecord, split: str) -> Mapping[str, Any]:
     if split == "validation" and record.best is not None:
         return dict(record.best.get("validation", {}))
     return {}
-
-
-def _headline(record: RunRecord) -> list[tuple[str, str]]:
-    rows = [
-        (f"test {name}", format_value(name, value))
-        for name, value in (record.test or {}).items()
-        if isinstance(value, float)
-    ]
-    if record.best is not None:
-        name = str(record.config["resolved"].get("monitor"))
-        value = record.best.get("validation", {}).get(name)
-        if isinstance(value, float):
-            rows.append((f"best validation {name}", format_value(name, value)))
-            rows.append(("best epoch", str(record.best.get("epoch"))))
-    if record.seconds:
-        rows.append(("time of training", _duration(sum(record.seconds.values()))))
-    return rows
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _curves(record: RunRecord) -> list[Curve]:
-    """Return loss, metrics, learning rate and time; losses of both splits in one chart."""
-    found: dict[str, dict[str, list[tuple[int, float | None]]]] = {}
-    for row in record.history:
-        for split in ("train", "validation"):
-            for name, value in (row.get(split) or {}).items():
-                if value is None or isinstance(value, int | float):
-                    found.setdefault(name, {}).setdefault(split, []).append((row["epoch"], value))
-        if isinstance(row.get("lr"), float):
-            series = found.setdefault(_RATE, {}).setdefault("", [])
-            series.append((row["epoch"], row["lr"]))
-    if record.seconds and record.history:
-        found[_SECONDS] = {"": list(record.seconds.items())}
-    return [
-        Curve(
-            name,
-            tuple(Series(label, tuple(points)) for label, points in lines.items()),
-            as_percent=format_value(name, 0.0).endswith("%"),
-            axis=_AXES.get(name, "linear"),
-        )
-        for name, lines in found.items()
-    ]
-
-
-def _configuration(config: Mapping[str, Any]) -> dict[str, str]:
-    resolved = {
-        f"resolved {name}": _as_text(value)
-        for name, value in config["resolved"].items()
-        if name != "threads"
-    }
-    return {name: _as_text(value) for name, value in config["recipe"].items()} | resolved
-
-
-def _identity(record: RunRecord) -> dict[str, str]:
-    facts, environment = record.config["data"], record.environment
-    seed = record.config["recipe"].get("seed")
-    found = {
-        "seed": _as_text(seed),
-        "threads": _as_text(record.config["resolved"].get("threads")),
-        "layerwright": _as_text(environment.get("layerwright", "not recorded")),
-        "torch": _as_text(environment.get("torch", "not recorded")),
-        "python": _as_text(environment.get("python", "not recorded")),
-        "data": _as_text(facts.get("name")),
-        "task": _as_text(facts.get("task")),
-        "shape of a sample": _as_text(facts.get("input_shape")),
-        "outputs": _as_text(facts.get("num_outputs")),
-        "SHA-256 of the first training batch": _as_text(record.config.get("first_batch")),
-    }
-    if record.config.get("unreplayable"):
-        found["not replayable"] = _as_text(record.config["unreplayable"])
-    return found
-
-
-def _as_text(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if (own := own_object(value)) is not None:
-        return f"your own: {own}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}={_as_text(item)}" for key, item in value.items()) or "none"
-    if isinstance(value, list):
-        return ", ".join(_as_text(item) for item in value) or "none"
-    return str(value)

@@ -122,7 +122,8 @@ def _pairs(pairs: tuple[tuple[float, float], ...], level: int) -> Iterator[str]:
         return round(bottom - scale.share(value) * (bottom - _TOP), 1)
 
     yield '<figure class="chart pairs"><figcaption>'
-    yield f"<h{level}>Answer against truth</h{level}>{len(pairs)} samples; on the line both are equal</figcaption>"
+    yield f"<h{level}>Answer against truth</h{level}>"
+    yield f"{len(pairs)} samples; on the line both are equal</figcaption>"
     yield f'<svg class="plot" viewBox="0 0 {_SIZE} {_SIZE}" role="img" '
     yield f'aria-label="The network&#x27;s answer against the truth, {len(pairs)} samples">'
     for tick in scale.ticks():

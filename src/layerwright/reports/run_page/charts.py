@@ -1,4 +1,4 @@
-"""Learning curves as inline SVG: values appear under the pointer by style alone, without a script."""
+"""Learning curves as inline SVG: values appear under the pointer by style alone."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -89,8 +89,9 @@ def _axes(place: _Place, epochs: Sequence[int], *, as_percent: bool) -> Iterator
     for tick in [tick for tick in place.across.ticks() if tick == int(tick)] or epochs[:1]:
         yield f'<text class="tick" x="{place.x(tick)}" y="{place.bottom + 16}" '
         yield f'text-anchor="middle">{int(tick)}</text>'
-    kind = ", logarithmic axis" if place.up.is_log else ""
-    yield f'<text class="tick" x="{place.right}" y="{_HEIGHT - 4}" text-anchor="end">epoch{kind}</text>'
+    label = "epoch, logarithmic axis" if place.up.is_log else "epoch"
+    yield f'<text class="tick" x="{place.right}" y="{_HEIGHT - 4}" text-anchor="end">'
+    yield f"{label}</text>"
 
 
 def _line(place: _Place, item: Series, look: str) -> Iterator[str]:

@@ -1,11 +1,15 @@
 """The pieces that the sections of a page are made of. Whatever is shown goes through `safe`."""
 
+import re
 from base64 import b64encode
 from collections.abc import Collection, Iterable, Iterator
 from html import escape
 
 from layerwright.reports.characters import printable
 from layerwright.reports.run_page.content import NotMeasured, Table
+
+_NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?( %)?")
+_WORDS = {"not finite", "not recorded", "(shared)", "no sample", "nan", "inf", "-inf"}
 
 
 def safe(text: object) -> str:
@@ -45,16 +49,26 @@ def table(content: Table, marked: Collection[int] = (), kind: str = "") -> Itera
     yield scrolling(content.caption)
     yield f'<table class="{safe(kind)}"><caption><span>{safe(content.caption)}</span></caption>'
     yield "<thead><tr>"
-    yield "".join(f'<th scope="col">{safe(name)}</th>' for name in content.columns)
+    columns = zip(*content.rows, strict=True) if content.rows else ((),) * len(content.columns)
+    look = [' class="number"' if _is_numeric(column) else "" for column in columns]
+    heads = zip(content.columns, look, strict=True)
+    yield "".join(f'<th scope="col"{kind}>{safe(name)}</th>' for name, kind in heads)
     yield "</tr></thead><tbody>"
     for number, (name, *cells) in enumerate(content.rows):
         row = '<tr class="marked">' if number in marked else "<tr>"
         level = len(name) - len(name.lstrip(" "))
         indent = f' class="level-{min(level // 2, 8)}"' if level else ""
         yield f'{row}<th scope="row"{indent}>{safe(name.lstrip(" "))}</th>'
-        yield "".join(f"<td>{safe(cell)}</td>" for cell in cells) + "</tr>"
+        kinds = zip(cells, look[1:], strict=True)
+        yield "".join(f"<td{kind}>{safe(cell)}</td>" for cell, kind in kinds) + "</tr>"
     yield "</tbody></table></div>"
     yield from notes(content.notes)
+
+
+def _is_numeric(cells: Iterable[str]) -> bool:
+    """Tell a column of numbers, which stand under each other; words may stand for some."""
+    known = [cell for cell in cells if cell and cell not in _WORDS]
+    return bool(known) and all(_NUMBER.fullmatch(cell) for cell in known)
 
 
 def scrolling(label: str) -> str:

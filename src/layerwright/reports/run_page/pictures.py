@@ -45,7 +45,7 @@ def save_pictures(runs: Sequence[RunContent], folder: Path) -> list[Path]:
         OptionError: the folder or a file cannot be written.
     """
     figure_class = check_pictures()
-    drawings: dict[str, Callable[[Any], Any]] = {}
+    drawings: dict[str, Callable[[], Any]] = {}
     if charts := overlaid(runs):
         drawings["curves.png"] = partial(_curves, figure_class, charts)
     for place, run in enumerate(runs):
