@@ -43,7 +43,9 @@ def command_line(config: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
             continue
         written = list(_written(name, flag, value))
         if not written and value != defaults[1][name]:
-            open_points.append(f"{name} = {value!r} has no option; set it in a recipe of your own.")
+            open_points.append(
+                f"{name} was {value!r}, which no option can say: write a recipe of your own with it."
+            )
         words += written
     threads = config["resolved"].get("threads")
     if isinstance(threads, int):
