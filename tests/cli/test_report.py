@@ -11,6 +11,7 @@ import torch
 import layerwright
 from layerwright.cli.app import main
 from layerwright.errors import LayerwrightError
+from layerwright.training.default_recipes import default_recipe
 
 
 class Text(HTMLParser):
@@ -132,11 +133,11 @@ def test_texts_of_a_folder_without_a_test_split(tmp_path, page, monkeypatch):
     assert "film indeed" in found.words
 
 
+@pytest.mark.slow
 def test_detection(tmp_path, page):
     """Objects have frames in the pictures, in the order of the samples' own losses."""
-    run = layerwright.fit(
-        "single-shot-detector", "scenes", epochs=1, limit=320, run_dir=tmp_path / "run"
-    )
+    recipe = default_recipe("single-shot-detector", "scenes").changed(epochs=1, limit=320)
+    run = layerwright.fit(recipe=recipe, run_dir=tmp_path / "run")
     found, report = page(run.dir, "--split", "validation")
     assert report["not_measured"][0]["confusion matrix"].endswith("the task is detection.")
     assert len([tag for tag, item in found.tags if item.get("class") == "true-box"]) >= 24
@@ -282,7 +283,6 @@ def test_the_command_trains_the_same_recipe(tmp_path, monkeypatch):
     import shlex
 
     from layerwright.cli.run_report.command_line import command_line
-    from layerwright.training.default_recipes import default_recipe
     from layerwright.training.recipe import Recipe
     from layerwright.training.run_config import _plain
 

@@ -44,7 +44,7 @@ def command_line(config: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
         written = list(_written(name, flag, value))
         if not written and value != defaults[1][name]:
             open_points.append(
-                f"{name} was {value!r}, which no option can say: write a recipe of your own with it."
+                f"{name} was {value!r}, which no option says: write a recipe of your own with it."
             )
         words += written
     threads = config["resolved"].get("threads")

@@ -1,26 +1,33 @@
 """What inspection says of a run's network: summary, graph, statistics of its layers.
 
-This is the one place where a page about a run meets the room `inspection`.
+This is the one place where a page about a run meets the room `inspection`; `_TOOLS` names what is
+taken from there, and what is not there is said to be missing.
 """
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from torch import Tensor, nn
 
-import layerwright
 from layerwright.errors import LayerwrightError
 from layerwright.reports.run_page.content import LayerNumbers, NotMeasured, Summary, Table
 from layerwright.reports.run_page.scales import number
 
 _MOST_ROWS = 200
 _HEAT_MAP = "watch.png"
+_TOOLS = {
+    "summary": "layerwright.inspection.summary:summary",
+    "graph": "layerwright.inspection.graph.drawing:draw",
+    "trace": "layerwright.inspection.trace:trace",
+}
 
 
 def summary_of(network: nn.Module, inputs: tuple[Tensor, ...]) -> Summary | NotMeasured:
     """Return the network's modules with shapes, parameters and FLOPs, on these inputs."""
-    summarise = getattr(layerwright, "summary", None)
+    summarise = _tool("summary")
     if summarise is None:
         return NotMeasured("this version of layerwright has no summary.")
     try:
@@ -70,13 +77,16 @@ def _module_rows(module: Any, level: int) -> list[tuple[str, ...]]:
 
 def graph_of(network: nn.Module, inputs: tuple[Tensor, ...]) -> str | NotMeasured:
     """Return the network drawn as an SVG document."""
-    draw = getattr(layerwright, "graph", None)
+    draw = _tool("graph")
     if draw is None:
         return NotMeasured("this version of layerwright draws no graph.")
-    try:
-        return str(draw(network, inputs).as_svg())
-    except LayerwrightError as error:
-        return NotMeasured(str(error))
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "graph.svg"
+        try:
+            draw(network, inputs, file)
+        except LayerwrightError as error:
+            return NotMeasured(str(error))
+        return file.read_text(encoding="utf-8")
 
 
 def layers_of(
@@ -87,7 +97,7 @@ def layers_of(
     loss: Callable[..., Tensor],
 ) -> LayerNumbers | NotMeasured:
     """Return what passes each layer on one batch, and the heat map of a run that was watched."""
-    trace = getattr(layerwright, "trace", None)
+    trace = _tool("trace")
     if trace is None:
         return NotMeasured("this version of layerwright has no trace.")
     try:
@@ -128,3 +138,12 @@ def _layer_row(layer: Any) -> tuple[str, ...]:
         plain(layer.gradient_spread) if layer.gradient_finite is not False else "not finite",
         share(layer.gradient_zeros),
     )
+
+
+def _tool(name: str) -> Callable[..., Any] | None:
+    module, function = _TOOLS[name].split(":")
+    try:
+        found: Callable[..., Any] = getattr(import_module(module), function)
+    except ModuleNotFoundError:
+        return None
+    return found
