@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import layerwright
+from layerwright.errors import DataError, OptionError
 from layerwright.training.evaluate import prepared
 from layerwright.training.split_answers import NUM_WORST, answers_on
 
@@ -96,3 +97,15 @@ def test_a_stream_has_no_samples_to_show():
     assert found.worst is None
     assert "cannot be had twice" in found.reason
     assert found.values["accuracy"] == 1.0
+
+
+def test_the_first_split_that_the_data_has_is_taken():
+    """Of those that are named; one that is named alone must be there."""
+    run = layerwright.fit("softmax-classifier", "digits", epochs=1, validation=0.0)
+    assert prepared(run, split=("validation", "test")).split == "test"
+    assert prepared(run, split=("train", "test")).split == "train"
+    assert prepared(Known(), (torch.eye(3), torch.arange(3))).split == "whole"
+    with pytest.raises(DataError, match="has no validation split"):
+        prepared(run, split="validation")
+    with pytest.raises(OptionError, match="split expected train, validation, test"):
+        prepared(run, split=("validation", "tests"))

@@ -34,6 +34,7 @@ class Evaluation:
         loss: the run's, or the one that was given.
         metrics: likewise.
         task: of the data; None where it is unknown.
+        split: its name; "whole" for data that has no splits of its own.
         is_stream: whether samples cannot be had twice.
     """
 
@@ -43,6 +44,7 @@ class Evaluation:
     loss: Loss
     metrics: list[Metric]
     task: str | None
+    split: str
     is_stream: bool
 
 
@@ -94,7 +96,7 @@ def prepared(
     run: str | Path | Run | nn.Module,
     data: Any = None,
     *,
-    split: str = "test",
+    split: str | Sequence[str] = "test",
     network: Any = None,
     loss: Any = None,
     metrics: Sequence[Any] = (),
@@ -102,16 +104,22 @@ def prepared(
     batch_size: int = EVALUATION_BATCH_SIZE,
     device: str = "auto",
 ) -> Evaluation:
-    """Return all that an evaluation needs; arguments and errors are those of `evaluate`."""
-    if split not in SPLITS:
-        raise OptionError(f"split expected {', '.join(SPLITS)}, received {split!r}.")
+    """Return all that an evaluation needs; arguments and errors are those of `evaluate`.
+
+    Of several splits that are named, the first one is taken that the data has.
+    """
+    wanted = (split,) if isinstance(split, str) else tuple(split)
+    for name in wanted:
+        if name not in SPLITS:
+            raise OptionError(f"split expected {', '.join(SPLITS)}, received {name!r}.")
     trained = trained_network(run, network)
     options = trained.options
     loaded = _load(trained, data, data_dir)
     whole = data is not None and loaded.test is None and loaded.validation is None
-    chosen = loaded.train if whole else getattr(loaded, split)
-    if chosen is None:
-        raise DataError(f"the data {loaded.name!r} has no {split} split. Fix: choose another.")
+    found = [name for name in wanted if getattr(loaded, name) is not None]
+    if not found and not whole:
+        raise DataError(f"the data {loaded.name!r} has no {wanted[0]} split. Fix: choose another.")
+    chosen = loaded.train if whole else getattr(loaded, found[0])
     where = resolve_device(device)
     task = trained.facts.get("task") or loaded.task
     return Evaluation(
@@ -126,6 +134,7 @@ def prepared(
             trained.network,
         ),
         task=task,
+        split="whole" if whole else found[0],
         is_stream=isinstance(chosen, StreamSplit),
     )
 

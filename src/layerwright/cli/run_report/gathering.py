@@ -139,8 +139,8 @@ def _with_network(
         )
     if own_network is None:
         own = replace(own, network=None)  # it belongs to the other one of two runs
-    evaluation, split = _prepared(record, request, own)
-    answers = _answers(evaluation, record, split, request)
+    evaluation = _prepared(record, request, own)
+    answers = _answers(evaluation, record, request)
     inputs, target = next(batch := evaluation.batches.epoch(0))
     batch.close()
     recipe = record.config["recipe"]
@@ -174,30 +174,22 @@ def _with_network(
         )
 
 
-def _prepared(record: RunRecord, request: Request, own: _Own) -> tuple[Evaluation, str]:
+def _prepared(record: RunRecord, request: Request, own: _Own) -> Evaluation:
     """Take the split that was asked for, or test, or validation; the test split is for the end."""
-    default = ("test", "validation") if record.finished else ("validation",)
-    splits = (request.split,) if request.split else (*default, "train")
-    for split in splits:
-        try:
-            return prepared(
-                record.path,
-                own.data,
-                split=split,
-                network=own.network,
-                loss=own.loss,
-                data_dir=request.data_dir,
-                device=request.device,
-            ), split
-        except DataError as error:
-            if f"has no {split} split" not in str(error) or split == splits[-1]:
-                raise
-    raise DataError("the data has no split to evaluate.")  # not reached
+    splits = ("test", "validation", "train") if record.finished else ("validation", "train")
+    return prepared(
+        record.path,
+        own.data,
+        split=request.split or splits,
+        network=own.network,
+        loss=own.loss,
+        data_dir=request.data_dir,
+        device=request.device,
+    )
 
 
-def _answers(
-    evaluation: Evaluation, record: RunRecord, split: str, request: Request
-) -> Answers | NotMeasured:
+def _answers(evaluation: Evaluation, record: RunRecord, request: Request) -> Answers | NotMeasured:
+    split = evaluation.split
     try:
         found = answers_on(evaluation)
     except LayerwrightError as error:
@@ -222,7 +214,7 @@ def _answers(
         if isinstance(then, float) and not math.isclose(value, then, rel_tol=1e-3, abs_tol=1e-6):
             notes.append(f"{name} is not what the run recorded: other data, versions or precision?")
     if split == "train":
-        notes.append("the data has neither a test nor a validation split: these samples are known")
+        notes.append("the network was trained on these very samples")
     names = record.config["data"].get("class_names")
     confusion: Confusion | NotMeasured = NotMeasured(
         f"it is for classes, and the task is {evaluation.task or 'unknown'}."

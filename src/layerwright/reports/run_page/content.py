@@ -149,7 +149,7 @@ class Answers:
     """What the network says of a split, evaluated again for the page.
 
     Attributes:
-        split: "test", "validation" or "train".
+        split: "test", "validation", "train", or "whole" for data without splits.
         num_samples: of the split.
         values: name, value now, value that the run recorded ("" where it recorded none).
         notes: what to know of the values.
