@@ -52,7 +52,7 @@ OPTIONS = {
     ],
     "report": [
         "--data", "--data-dir", "--device", "--json", "--loss", "--network", "--no-contract",
-        "--output", "--png", "--split", "RUN", "RUN-B",
+        "--output", "--png", "--split", "RUN", "RUN_B",
     ],
     "env": ["--json"],
 }  # fmt: skip
