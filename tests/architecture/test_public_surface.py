@@ -61,6 +61,10 @@ OPTIONS = {
         "--data", "--data-dir", "--init", "--json", "--loss", "--metric", "--optimizer",
         "--schedule", "--threads", "NETWORK", "RUN",
     ],
+    "report": [
+        "--data", "--data-dir", "--device", "--json", "--loss", "--network", "--no-contract",
+        "--output", "--png", "--split", "RUN", "RUN_B",
+    ],
     "export": [
         "--aot", "--data", "--data-dir", "--dynamic", "--fixed-batch", "--input", "--json",
         "--max-accuracy-drop", "--network", "--optimize", "--run-script", "--seed", "FILE",

@@ -16,7 +16,7 @@ from layerwright.errors import LayerwrightError
 
 VERBS = (
     "check", "rule", "rules", "new", "init", "summary", "graph", "train", "evaluate", "predict",
-    "resume", "export", "env",
+    "resume", "report", "export", "env",
 )  # fmt: skip
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 

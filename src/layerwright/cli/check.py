@@ -136,22 +136,22 @@ def _reports(request: "CheckRequest", time_limit: float, memory_limit: int) -> "
 
     limits: dict[str, Any] = {"time_limit_s": time_limit, "memory_limit_bytes": memory_limit}
     with Worker() as worker:
-        listing = _value(worker.run(list_layers, request, **limits), request.target)
+        listing: Listing = value_of(worker.run(list_layers, request, **limits), request.target)
         reports = []
         for name in listing.names:
             outcome = worker.run(check_layer, request, name, **limits)
             if outcome.ended == "returned":
                 reports.append(outcome.value)
             elif outcome.ended == "raised":
-                _value(outcome, name)
+                value_of(outcome, name)
             else:
-                reports.append(_death(name, outcome, request))
+                reports.append(report_of_death(name, outcome, request))
     if reports and listing.notes:
         reports[0] = replace(reports[0], notes=(*listing.notes, *reports[0].notes))
     return [*listing.failures, *reports]
 
 
-def _value(outcome: "Outcome", name: str) -> "Listing":
+def value_of(outcome: "Outcome", name: str) -> Any:
     """Return what the child returned; a user's mistake becomes the same error here."""
     from layerwright import errors
 
@@ -165,7 +165,7 @@ def _value(outcome: "Outcome", name: str) -> "Listing":
     raise TargetError(f"{name} could not be loaded: its process {outcome.error}.{said}")
 
 
-def _death(name: str, outcome: "Outcome", request: "CheckRequest") -> "Report":
+def report_of_death(name: str, outcome: "Outcome", request: "CheckRequest") -> "Report":
     """Report a layer that took its process with it, and the line that it stood at."""
     from layerwright.contract.outside import PROCESS_ENDS
 

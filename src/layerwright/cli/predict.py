@@ -57,9 +57,8 @@ def predict(
     if not files:
         raise OptionError("predict expected files, received none. Fix: name images or .npy files.")
     if run.suffix in {".onnx", ".pt2", ".safetensors"} and not run.is_dir():
-        if method is not None:
-            raise OptionError(f"--explain expected a run folder, received {run}.")
-        return _predict_exported(run, files, network, batch_size, device, as_json=as_json)
+        options = {"--network": network, "--explain": method}
+        return _predict_exported(run, files, options, batch_size, device, as_json=as_json)
     import torch
 
     from layerwright.training.input_files import read_file
@@ -99,20 +98,15 @@ def predict(
             row["explanation"] = explanations.as_json(found, place)
     if as_json:
         print_json({"run_dir": run, "predictions": rows})
-        return 0
-    width = max(map(len, names), default=0)
-    for index, row in enumerate(rows):
-        for line in _lines(row):
-            print(f"{row['sample']:<{width}}  {line}")
-        if explained:
-            explanations.show(explained[index], places[index])
+    else:
+        _print_rows(rows, list(zip(explained, places, strict=True)) if explained else [])
     return 0
 
 
 def _predict_exported(
     file: Path,
     samples: tuple[Path, ...],
-    network: str | None,
+    options: dict[str, str | None],
     batch_size: int | None,
     device: str,
     *,
@@ -121,19 +115,26 @@ def _predict_exported(
     """Ask an exported file; torch is not imported for ONNX."""
     from layerwright.exporting.predicting import BATCH_SIZE, predict_files
 
-    if network is not None:
-        raise OptionError(f"--network expected a run folder, received {file}, which holds its own.")
+    for option, value in options.items():
+        if value is not None:
+            raise OptionError(f"{option} expected a run folder, received the exported file {file}.")
     if device not in {"auto", "cpu"}:
         raise OptionError(f"--device expected cpu for an exported file, received {device!r}.")
     rows = predict_files(file, samples, BATCH_SIZE if batch_size is None else batch_size)
     if as_json:
         print_json({"file": file, "predictions": rows})
-        return 0
+    else:
+        _print_rows(rows, [])
+    return 0
+
+
+def _print_rows(rows: list[dict[str, Any]], explained: "list[tuple[Explanation, Path]]") -> None:
     width = max((len(row["sample"]) for row in rows), default=0)
-    for row in rows:
+    for index, row in enumerate(rows):
         for line in _lines(row):
             print(f"{row['sample']:<{width}}  {line}")
-    return 0
+        if explained:
+            explanations.show(*explained[index])
 
 
 def _lines(row: dict[str, Any]) -> list[str]:

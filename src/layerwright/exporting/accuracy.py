@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from layerwright.errors import ExportError, OptionError
 from layerwright.exporting.opened_file import OpenedFile
 from layerwright.exporting.subject import Subject
-from layerwright.training.evaluate import evaluate_trained
+from layerwright.training.evaluate import evaluate
 
 _TASKS = ("classification", "binary", None)  # None: a bare network, whose data tells
 
@@ -60,7 +60,7 @@ class Accuracy:
                 f"optimize expected a classifier, whose accuracy can be compared, received the "
                 f"task {trained.facts['task']!r}. Fix: export without it."
             )
-        values = evaluate_trained(
+        values = evaluate(
             replace(trained, network=network),
             self.data,
             metrics=("accuracy",),
