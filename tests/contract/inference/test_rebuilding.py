@@ -366,3 +366,25 @@ def test_a_class_that_shares_its_parameters_cannot_be_rebuilt():
 
     with pytest.raises(CannotRebuild, match="hands out the same parameters"):
         Rebuilder(Shares())
+
+
+class Kernel(nn.Module):
+    """Keeps none of its arguments: only the shape of its weight tells them."""
+
+    def __init__(self, in_channels, out_channels, kernel_size, *, registered=True):
+        super().__init__()
+        self.registered = registered
+        weight = torch.randn(out_channels, in_channels, kernel_size, kernel_size)
+        self.weight = nn.Parameter(weight) if registered else weight.requires_grad_()
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+
+
+@pytest.mark.parametrize("registered", [True, False])
+def test_arguments_that_only_sizes_tell_are_found_one_by_one(registered):
+    """In a parameter and in a plain tensor, where each argument gives one size."""
+    layer = Kernel(3, 6, 5, registered=registered)
+    make = rebuilder_for(layer)
+    assert make().weight.shape == (6, 3, 5, 5)
+    assert make.arguments()[1] == {
+        "in_channels": 3, "out_channels": 6, "kernel_size": 5, "registered": registered
+    }  # fmt: skip

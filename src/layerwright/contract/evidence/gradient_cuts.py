@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from layerwright.contract.comparing import tolerance_of
 from layerwright.contract.evidence.graph_exits import PURPOSE, Cut, CutRecorder
-from layerwright.contract.evidence.named_parameters import parameter_named
+from layerwright.contract.evidence.named_parameters import parameters_by_name
 from layerwright.contract.evidence.numeric_gradients import Difference, Slope, directions, product
 from layerwright.contract.gradients import weights_like
 from layerwright.contract.probe import Probe
@@ -156,7 +156,7 @@ def _tensor_of(state: _State, name: str) -> Tensor:
     layer, inputs = state
     if name.startswith("input "):
         return next(item.tensor for item in inputs.floats() if f"input {item.name}" == name)
-    return parameter_named(layer, name)
+    return parameters_by_name(layer)[name]
 
 
 def _gradient(probe: Probe, leaf: Tensor, output: Any) -> Tensor | None:
@@ -188,7 +188,7 @@ def _projected(
             if name.startswith("input "):
                 inputs = inputs.replaced(name.removeprefix("input "), value)
             else:
-                parameter_named(layer, name).copy_(value)
+                parameters_by_name(layer)[name].copy_(value)
             output = probe.call(layer, inputs)
             return _total(output, probe.seed)
 

@@ -3,11 +3,9 @@
 from torch import nn
 
 
-def parameter_named(layer: nn.Module, name: str) -> nn.Parameter:
-    """Return a parameter, of a scripted part too, of which `get_parameter` wants nothing to know.
+def parameters_by_name(layer: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters by each of their names; shared ones have several.
 
-    Args:
-        layer: has it.
-        name: one of `named_parameters`, or another name of a shared parameter.
+    Those of a scripted part too, of which `get_parameter` wants nothing to know.
     """
-    return dict(layer.named_parameters(remove_duplicate=False))[name]
+    return dict(layer.named_parameters(remove_duplicate=False))

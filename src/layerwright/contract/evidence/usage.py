@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from layerwright.contract.comparing import difference
 from layerwright.contract.evidence.attributes import held_outside
 from layerwright.contract.evidence.module_calls import recorded_calls
-from layerwright.contract.evidence.named_parameters import parameter_named
+from layerwright.contract.evidence.named_parameters import parameters_by_name
 from layerwright.contract.gradients import projection
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised
@@ -207,10 +207,9 @@ def _without_gradient(
     probe: Probe, names: list[str], inputs: Inputs, *, training: bool
 ) -> list[str]:
     layer = probe.layer(training=training)
+    parameters = parameters_by_name(layer)
     trained = {
-        name: item
-        for name in names
-        if (item := parameter_named(layer, name)).requires_grad and item.is_leaf
+        name: item for name in names if (item := parameters[name]).requires_grad and item.is_leaf
     }
     loss = projection(probe.call(layer, inputs), probe.seed)
     if loss is None or not trained:
@@ -249,9 +248,10 @@ def _trace(
 ) -> list[Any] | None:
     """Return all that a call leaves behind: outputs, buffers, attributes; None if it raised."""
     layer = probe.layer(training=training)
+    parameters = parameters_by_name(layer) if changes else {}
     with torch.no_grad():
         for name, (factor, offset) in changes.items():
-            parameter_named(layer, name).mul_(factor).add_(offset)
+            parameters[name].mul_(factor).add_(offset)
         attempt = probe.attempt(lambda: probe.call(layer))
     if attempt.raised is not None:
         return None

@@ -82,7 +82,8 @@ class _Pools:
                 for item in flat[:8]:
                     if type(item) in self.values:
                         self.values[type(item)].append(item)
-        for tensor in [*layer.parameters(), *layer.buffers()]:
+        plain = [item for part in parts for item in vars(part).values() if isinstance(item, Tensor)]
+        for tensor in [*layer.parameters(), *layer.buffers(), *plain]:
             self.values[int].extend([] if is_lazy(tensor) else tensor.shape)
         self.values[int].extend(len(part) for part in parts if isinstance(part, nn.ModuleList))
         children = list(layer.children())

@@ -59,11 +59,20 @@ def _tensor_differences(place: str, one: nn.Module, two: nn.Module) -> Iterator[
         for aspect, read in _ASPECTS.items():
             mine, yours = read(ours[name]), read(theirs[name])
             if mine != yours:
-                yield f"{key} {aspect}", f"{key} has {aspect} {yours}, not {mine}"
+                text = f"{key} has {aspect} {yours}, not {mine}"
+                yield from ((f"{key} {part}", text) for part in _parts(aspect, mine, yours))
                 break
         else:
             if name in fleeting and not same(ours[name], theirs[name]):
                 yield key, f"{key} has other values"
+
+
+def _parts(aspect: str, mine: Any, yours: Any) -> list[str]:
+    """Return what differs, size by size of a shape: one argument that is right is a step ahead."""
+    if aspect != "shape" or mine is None or yours is None or len(mine) != len(yours):
+        return [aspect]
+    pairs = enumerate(zip(mine, yours, strict=True))
+    return [f"size {dim}" for dim, (one, two) in pairs if one != two]
 
 
 _ASPECTS: dict[str, Callable[[Any], Any]] = {
@@ -84,12 +93,22 @@ def _attribute_differences(place: str, one: nn.Module, two: nn.Module) -> Iterat
             yield key, f"the constructor does not set {key}"
         elif name not in ours:
             yield key, f"{key} is new"
+        elif (shapes := _shapes(ours[name], theirs[name])) is not None:
+            text = f"{key} is a tensor of shape {shapes[1]}, not {shapes[0]}"
+            yield from ((f"{key} {part}", text) for part in _parts("shape", *shapes))
         elif not same(ours[name], theirs[name]):
             yield key, f"{key} is {_brief(theirs[name])}, not {_brief(ours[name])}"
     for name in _HOOKS:
         if len(vars(one).get(name) or ()) != len(vars(two).get(name) or ()):
             key = f"{place}.{name}".lstrip(".")
             yield key, f"the constructor does not register the hooks of {_shown(place)}"
+
+
+def _shapes(one: Any, two: Any) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Return the shapes of two tensors if they are not the same."""
+    if not isinstance(one, Tensor) or not isinstance(two, Tensor) or is_lazy(one) or is_lazy(two):
+        return None
+    return None if one.shape == two.shape else (tuple(one.shape), tuple(two.shape))
 
 
 def same(one: Any, two: Any, depth: int = _DEPTH) -> bool:

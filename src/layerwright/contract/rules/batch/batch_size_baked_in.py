@@ -73,7 +73,8 @@ def batch_size_baked_in(probe: Probe) -> Iterator[Finding]:
     ## Limits
     Layers that remember earlier calls on purpose (streams, caches) are skipped, and so are those
     whose first dimension may be no batch: it has parameters of its own, or its entries meet, or
-    the layer takes another dimension in front of it.
+    the layer takes another dimension in front of it. Arguments that follow the number of samples,
+    such as a mask for each head, are changed with it before a layer is accused.
     """
     with torch.no_grad():
         batch = probe.batch

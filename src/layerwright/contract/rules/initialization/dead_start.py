@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from layerwright.contract.evidence.named_parameters import parameter_named
+from layerwright.contract.evidence.named_parameters import parameters_by_name
 from layerwright.contract.finding import Finding
 from layerwright.contract.gradients import dense, projection
 from layerwright.contract.probe import Probe
@@ -95,11 +95,11 @@ def dead_start(probe: Probe) -> Iterator[Finding]:
     alive = set.union(
         *(suspects - _dead(probe, revived, step, learn=False) for step in range(_STEPS))
     )
-    count = len(grads)
+    count, values = len(grads), parameters_by_name(probe.subject.layer)
     for name in sorted(alive):
         path, _, attribute = name.rpartition(".")
         place = place_of_attribute(probe.subject.layer.get_submodule(path), attribute)
-        value = parameter_named(probe.subject.layer, name).detach()
+        value = values[name].detach()
         yield Finding(
             where=name,
             expected="a gradient within the first steps of training",

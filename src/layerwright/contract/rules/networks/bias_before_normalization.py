@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from layerwright.contract.comparing import difference, number
 from layerwright.contract.evidence.module_calls import ModuleCall, recorded_calls
-from layerwright.contract.evidence.named_parameters import parameter_named
+from layerwright.contract.evidence.named_parameters import parameters_by_name
 from layerwright.contract.evidence.usage import place_of_part
 from layerwright.contract.finding import Finding
 from layerwright.contract.isolation import seed_all
@@ -143,7 +143,7 @@ def _without_effect(probe: Probe, name: str) -> bool:
     for offset in (0.0, 1.0):
         layer = probe.layer(training=True)
         with torch.no_grad():
-            bias = parameter_named(layer, name)
+            bias = parameters_by_name(layer)[name]
             bias.add_(offset * torch.linspace(0.0, 1.0, bias.numel()).to(bias))
             answers.append(probe.call(layer))
     return difference(answers[0], answers[1], tolerance=1e-3) is None

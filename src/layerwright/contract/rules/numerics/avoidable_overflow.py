@@ -78,7 +78,8 @@ def avoidable_overflow(probe: Probe) -> Iterator[Finding]:
     Layers whose true result overflows as well, such as `exp` itself, are left alone: float64 tells.
     `nn.SoftMarginLoss` is reported: it takes the logarithm of one plus an exponential, and gives
     infinity where the loss is about 100. Inputs whose examples are bounded, of one sign,
-    normalised or sorted are not scaled.
+    normalised or sorted are not scaled. An overflow that a weight of zero hides in the true result
+    is not judged.
     """
     reason = why_not_castable(probe.layer(), probe.inputs())
     if reason:

@@ -61,7 +61,8 @@ def float32_inaccurate(probe: Probe) -> Iterator[Finding]:
     ```
 
     ## How to fix
-    Subtract the mean before you square; use `torch.var`, `torch.var_mean`, `F.layer_norm`.
+    Subtract what the numbers have in common, the mean or the largest, before you square,
+    exponentiate or divide. For a variance use `torch.var`, `torch.var_mean` or `F.layer_norm`.
 
     ## Limits
     Layers that draw random numbers or compute in float32 inside a float64 run are skipped. Inputs
@@ -96,7 +97,8 @@ def float32_inaccurate(probe: Probe) -> Iterator[Finding]:
                 where=f"forward ({'training' if training else 'eval'} mode), inputs with an offset",
                 expected="an error as small as that of rounded inputs",
                 found=words,
-                fix="subtract the mean before squaring; use torch.var or torch.var_mean",
+                fix="large numbers cancel: subtract what they have in common (the mean, the "
+                "largest) before you square, exponentiate or divide; for a variance use torch.var",
             )
             return
     if len(mixed) == 2:

@@ -9,7 +9,7 @@ from torch.overrides import TorchFunctionMode
 
 from layerwright.contract.evidence.attributes import held_outside
 from layerwright.contract.evidence.gradient_cuts import path_of
-from layerwright.contract.evidence.named_parameters import parameter_named
+from layerwright.contract.evidence.named_parameters import parameters_by_name
 from layerwright.contract.evidence.usage import only_effective_parameters, place_of_part
 from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
@@ -122,7 +122,7 @@ def _decision(probe: Probe, name: str) -> Place | None:
     layer = probe.layer(training=True)
     for other, item in layer.named_parameters():
         item.requires_grad_(other == name)
-    parameter = parameter_named(layer, name)
+    parameter = parameters_by_name(layer)[name]
     before = parameter.detach().clone()
     with _Decisions() as decisions:
         probe.call(layer)

@@ -1,5 +1,6 @@
 """TRN001 unused-parameter."""
 
+import functools
 from collections.abc import Iterator
 
 from layerwright.contract.evidence.mentions import may_read
@@ -85,7 +86,7 @@ def unused_parameter(probe: Probe) -> Iterator[Finding]:
     ran = parts_that_ran(probe)
     layer = probe.subject.layer
     chosen: set[str] | None = None
-    asked = parameters_asked_for(probe)
+    asked = functools.cache(lambda: parameters_asked_for(probe))  # runs the layer: where it matters
     reasons = []
     for name in names:
         silent = silent_part(layer, name, ran)
@@ -98,7 +99,7 @@ def unused_parameter(probe: Probe) -> Iterator[Finding]:
             if any(f"{part}.".startswith(f"{silent}.") for part in chosen):
                 reasons.append(f"{name} is used with other arguments, inputs or parameters")
                 continue
-        if read and not silent and name not in asked:
+        if read and not silent and name not in asked():
             reasons.append(f"{name} is read on a branch that these inputs do not take")
             continue
         owner, _, own = name.rpartition(".")

@@ -9,7 +9,7 @@ from torch import nn
 
 from layerwright.contract.batch import SAME
 from layerwright.contract.comparing import difference
-from layerwright.contract.evidence.named_parameters import parameter_named
+from layerwright.contract.evidence.named_parameters import parameters_by_name
 from layerwright.contract.finding import Finding
 from layerwright.contract.gradients import projection
 from layerwright.contract.probe import Probe
@@ -152,9 +152,10 @@ def _update(layer: nn.Module, names: list[str], seed: int) -> None:
     """Change parameters in place, as optimizers do."""
     # Not the seed of the constructor: the same numbers would only scale what it drew.
     generator = torch.Generator().manual_seed(seed + 7_919)
+    parameters = parameters_by_name(layer)
     with torch.no_grad():
         for name in names:
-            item = parameter_named(layer, name)
+            item = parameters[name]
             noise = torch.randn(item.shape, generator=generator).to(item)
             item.add_(0.2 * (item.abs().mean() + 0.1) * noise)
 
