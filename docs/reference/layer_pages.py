@@ -20,6 +20,7 @@ _PARSER = GoogleParser(
     [*DEFAULT_SECTIONS, Section("Reference", "reference", SectionType.SINGULAR)], title_colon=True
 )
 _FORMULA = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
+_HOME = re.compile(r"(?:layerwright|collections)(?:[.]\w+)*[.]")  # in front of annotations
 _BOUND = "abstract_"  # modules that only subclasses use
 
 
@@ -82,7 +83,7 @@ def _page(member: Callable[..., Any], *, alone: bool) -> str:
     said = _PARSER.parse(inspect.getdoc(member) or "")
     parts = [] if alone else [f"## {name}"]
     parts += [said.short_description or "", f"```python\n{signature}\n```"]
-    parts.append(_in_mathml(name, said.long_description or ""))
+    parts.append(_in_mathml(name, _with_whole_rows(said.long_description or "")))
     level = "##" if alone else "###"
     for heading, items in _sections(said.meta):
         parts += [f"{level} {heading}", items]
@@ -101,7 +102,7 @@ def _signature(member: Callable[..., Any]) -> str:
         if argument.kind is argument.KEYWORD_ONLY and not star:
             rows.append("    *,")
         star = star or argument.kind in (argument.KEYWORD_ONLY, argument.VAR_POSITIONAL)
-        rows.append(f"    {str(argument).replace('collections.abc.', '').replace('torch.', '')},")
+        rows.append(f"    {_HOME.sub('', str(argument))},")
     module = inspect.getmodule(member)
     home = f"from {module.__name__ if module else '?'} import {member.__name__}\n\n"
     return home + "\n".join([f"{member.__name__}(", *rows, ")"]) if rows else home + "()"
@@ -134,13 +135,31 @@ def _one_line(text: str | None) -> str:
     return " ".join((text or "").split())
 
 
+def _with_whole_rows(text: str) -> str:
+    """Join a table's row with the one below it that has no first cell: it goes on there."""
+    rows: list[str] = []
+    for line in text.splitlines():
+        first, *cells = line.strip().strip("|").split("|")
+        if line.startswith("|") and not first.strip() and rows:
+            above = rows.pop().strip().strip("|").split("|")
+            pairs = zip(above, [first, *cells], strict=True)
+            rows.append(f"|{'|'.join(f'{a.rstrip()} {b.strip()}' for a, b in pairs)}|")
+        else:
+            rows.append(line)
+    return "\n".join(rows)
+
+
 def _in_mathml(name: str, text: str) -> str:
     """Return the text with its formulas as MathML, which browsers draw without a script."""
 
     def formula(found: re.Match[str]) -> str:
-        drawn = convert(" ".join(found[1].split()), display="block")
+        whole = " ".join(found[1].split())
+        lines = whole.split(r"\qquad")
+        if r"\begin" in whole or any(line.count("{") != line.count("}") for line in lines):
+            lines = [whole]
+        drawn = "".join(convert(line.strip(" ,"), display="block") for line in lines)
         if lost := re.search(r">\\[a-zA-Z]+<", drawn):
             raise OptionError(f"the formula of {name} has {lost[0][1:-1]}, which is not known.")
-        return f"\n<div>{drawn}</div>\n"
+        return f'\n<div style="overflow-x: auto">{drawn}</div>\n'
 
     return _FORMULA.sub(formula, text)

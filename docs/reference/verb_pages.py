@@ -11,5 +11,6 @@ interrupted. Every verb takes `--json`.
 def verb_pages() -> dict[str, str]:
     """Return the Markdown of the command line's page, by path."""
     text = build_app().generate_docs(output_format="markdown", include_hidden=False)
-    head, _, verbs = text.replace("# layerwright\n", "# Command line\n", 1).partition("\n## ")
-    return {"command-line.md": f"{head}\n{_EXIT_CODES}\n## {verbs}"}
+    head, _, rest = text.replace("# layerwright\n", "# Command line\n", 1).partition("\n## ")
+    verbs = rest[rest.index("**Commands**") :]  # behind a table of contents, which the site has
+    return {"command-line.md": f"{head}\n{_EXIT_CODES}\n{verbs}"}

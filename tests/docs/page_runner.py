@@ -8,7 +8,7 @@ What a reader does is what is done here:
 - `sh`: each line is a `layerwright` command (or `python -m layerwright`, the same), which runs in
   this process, or `pytest`, which runs in its own. Its exit code is 0, or what a comment behind it
   says: `# exit code 1`.
-- `toml`, `yaml`, `ini` with a title are saved as that file.
+- with a title, any other language is saved as that file; `toml` can be read.
 - `text`: its lines stand in this order in what the last block printed. Spaces do not count, nor do
   decimals (times, measured values); `...` stands for anything.
 
@@ -24,6 +24,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,8 @@ def run_block(block: Block, names: dict[str, object], place: str) -> None:
     elif block.language == "python":
         linecache.cache[place] = (len(block.text), None, block.text.splitlines(True), place)
         exec(compile(block.text, place, "exec"), names)
+    elif block.language == "toml":
+        tomllib.loads(block.text)
     elif block.language == "sh":
         for line in block.text.replace("\\\n", " ").splitlines():
             run_command(line, place)

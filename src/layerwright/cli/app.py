@@ -60,6 +60,10 @@ def build_app() -> App:
         app.command(
             f"layerwright.cli.{verb}:{verb}", name=verb, help=_docstring(verb), sort_key=place
         )
+    app.register_install_completion_command(
+        add_to_startup=False,  # a shell's own start file is the user's
+        help="Write the script that completes verbs and options with the tab key.",
+    )
     return app
 
 
