@@ -6,8 +6,8 @@ What a reader does is what is done here:
   `python title="net.py"`, it is saved as that file and imported, as `python net.py` or
   `from net import *` would.
 - `sh`: each line is a `layerwright` command (or `python -m layerwright`, the same), which runs in
-  this process, or `pytest`, which runs in its own. Its exit code is 0, or what a comment behind it
-  says: `# exit code 1`.
+  this process, or `pytest` or `torchrun`, which run in their own. Its exit code is 0, or what a
+  comment behind it says: `# exit code 1`.
 - with a title, any other language is saved as that file; `toml` can be read.
 - `text`: its lines stand in this order in what the last block printed. Spaces do not count, nor do
   decimals (times, measured values); `...` stands for anything.
@@ -39,6 +39,7 @@ _BLOCK = re.compile(
 _TITLE = re.compile(r'title="([^"]+)"')
 _DECIMAL = re.compile(r"-?\d+(\.\d+(e[+-]?\d+)?|e[+-]?\d+)")
 _EXIT = re.compile(r"# exit code (\d+)")
+_MODULES = {"pytest": "pytest", "torchrun": "torch.distributed.run"}
 _COMMANDS = (["layerwright"], ["python", "-m", "layerwright"])
 
 
@@ -134,11 +135,10 @@ def run_command(line: str, place: str) -> None:
             code = main(words[len(command) :])
             assert code == expected, f"{place}: {line} ended with {code}"
             return
-    if words[:1] == ["pytest"]:
-        done = subprocess.run(
-            [sys.executable, "-m", *words], capture_output=True, text=True, check=False
-        )
-        print(done.stdout)
+    if words and words[0] in _MODULES:
+        command = [sys.executable, "-m", _MODULES[words[0]], *words[1:]]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        print(done.stdout, done.stderr)
         assert done.returncode == expected, f"{place}: {done.stdout}{done.stderr}"
     else:
         assert not words, f"{place}: {line} is not run by this test; mark the block"
