@@ -65,6 +65,9 @@ def build(folder: Path) -> int:
     said = re.sub(r"\x1b\[[\d;]*m", "", done.stdout + done.stderr)
     if done.returncode or "Warning" in said:
         raise BuildError(said.partition("Traceback")[0].strip())
+    for page in (folder / "site" / "zh").rglob("*.html"):  # the builder knows one language a site
+        text = page.read_text(encoding="utf-8")
+        page.write_text(text.replace('<html lang="en"', '<html lang="zh-CN"'), encoding="utf-8")
     return len(pages)
 
 

@@ -45,6 +45,7 @@ def project(tmp_path, monkeypatch):
             del sys.modules[module]
 
 
+@pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")  # a page shows it
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_the_blocks_of_a_page_run(page, project):
     """In order, in an empty folder, and the output is the one that the page shows."""
