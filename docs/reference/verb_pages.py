@@ -1,16 +1,22 @@
 """The command line's page, from the verbs' docstrings, as `layerwright VERB --help` shows them."""
 
 from layerwright.cli.app import build_app
-
-_EXIT_CODES = """
-Exit codes: 0 fine, 1 a run that failed or a finding of severity error, 2 wrong usage, 130
-interrupted. Every verb takes `--json`.
-"""
+from layerwright.cli.help_examples import EXAMPLES, EXIT_CODES
 
 
 def verb_pages() -> dict[str, str]:
     """Return the Markdown of the command line's page, by path."""
     text = build_app().generate_docs(output_format="markdown", include_hidden=False)
     head, _, rest = text.replace("# layerwright\n", "# Command line\n", 1).partition("\n## ")
-    verbs = rest[rest.index("**Commands**") :]  # behind a table of contents, which the site has
-    return {"command-line.md": f"{head}\n{_EXIT_CODES}\n{verbs}"}
+    summary, *verbs = rest[rest.index("**Commands**") :].split("\n## layerwright ")
+    parts = [head, f"{EXIT_CODES} Every verb takes `--json`.", summary]
+    parts += [f"## layerwright {verb.rstrip()}\n\n{_examples(verb)}" for verb in verbs]
+    return {"command-line.md": "\n\n".join(parts) + "\n"}
+
+
+def _examples(section: str) -> str:
+    lines = EXAMPLES.get(section.partition("\n")[0], ())
+    if not lines:
+        return ""
+    commands = "\n".join(f"layerwright {line}  # {purpose}" for line, purpose in lines)
+    return f"**Examples**:\n\n```sh\n{commands}\n```"
