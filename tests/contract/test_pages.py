@@ -1,7 +1,7 @@
 """Every rule's page is complete, and its examples prove it."""
 
-import runpy
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -40,14 +40,14 @@ def preview(rule):
     return {"select": [rule.id]} if rule.status == "preview" else {}
 
 
-def test_the_documentation_is_built_from_the_pages(tmp_path):
+def test_the_documentation_is_built_from_the_pages(monkeypatch):
     """One page a rule and an index; every rule is in it."""
-    build = runpy.run_path(Path(__file__).parents[2] / "docs" / "build_pages.py")["build"]
-    assert build(tmp_path) == len(catalog()) + 1
-    index = (tmp_path / "index.md").read_text()
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "docs"))
+    pages = import_module("reference.rule_pages").rule_pages()
+    assert len(pages) == len(catalog()) + 1
     for rule in catalog():
-        assert f"[{rule.id} {rule.name}]({rule.id}.md)" in index
-        assert "## How to fix" in (tmp_path / f"{rule.id}.md").read_text()
+        assert f"[{rule.id} {rule.name}]({rule.id}.md)" in pages["rules/index.md"]
+        assert "## How to fix" in pages[f"rules/{rule.id}.md"]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pathlib import Path
 from cyclopts import App, CycloptsError, Parameter
 
 from layerwright import __version__
+from layerwright.cli.help_examples import epilogue
 from layerwright.errors import LayerwrightError
 
 VERBS = (
@@ -61,8 +62,16 @@ def build_app() -> App:
     )
     for place, verb in enumerate(VERBS):
         app.command(
-            f"layerwright.cli.{verb}:{verb}", name=verb, help=_docstring(verb), sort_key=place
+            f"layerwright.cli.{verb}:{verb}",
+            name=verb,
+            help=_docstring(verb),
+            help_epilogue=epilogue(verb),
+            sort_key=place,
         )
+    app.register_install_completion_command(
+        add_to_startup=False,  # a shell's own start file is the user's
+        help="Write the script that completes verbs and options with the tab key.",
+    )
     return app
 
 

@@ -59,20 +59,20 @@ def check(  # noqa: PLR0913 - the options of the command line
             built-in network.
         inputs: forward's arguments: SHAPE[:DTYPE[:LOW..HIGH]], such as 2x3x32x32,
             4x7:int64:0..100 or mask=4x7:bool; repeatable. Default: example_inputs of the class.
-        tier: standard, or full with compilers, export and distribution.
+        tier: standard, the default, or full with compilers, export and distribution.
         select: id, beginning of an id, or name of the rules to run; repeatable.
         ignore: id, beginning of an id, or name of the rules to leave out; repeatable.
         strict: warnings too make the exit code 1.
         loss: built-in loss, or file.py:name, for the rules that look at layer and loss together.
         loss_target: the loss's target, written as for --input.
-        format: text, json, sarif, html or junit.
+        format: text, the default, json, sarif, html or junit.
         output: file to write the report to; default the terminal.
         verbose: list every rule and its outcome.
         run_script: run all of a script, its training too.
         pdb: stop in the debugger at the line that the first finding points to.
-        seed: of everything random.
-        time_limit: seconds for one layer.
-        memory_limit: gigabytes for one layer.
+        seed: of everything random; default 0.
+        time_limit: seconds for one layer; default 120.
+        memory_limit: gigabytes for one layer; default 8.
         as_json: the same as --format json.
     """
     use_threads(None)
