@@ -8,6 +8,7 @@
     ├── MissingExtraError (ImportError)        an optional dependency is not installed
     ├── RunFolderError    (RuntimeError)       a run folder is missing, in use or not ours
     ├── CheckpointError   (RuntimeError)       a checkpoint is damaged, unsafe or cannot be written
+    ├── ProcessError      (RuntimeError)       another process of the same training has gone
     ├── NonFiniteError    (ArithmeticError)    training met NaN or infinity
     └── ContractError     (AssertionError)     a layer breaks the contract
 
@@ -60,6 +61,12 @@ class RunFolderError(LayerwrightError, RuntimeError):
 
 class CheckpointError(LayerwrightError, RuntimeError):
     """A checkpoint is damaged, holds code, does not fit or cannot be written."""
+
+    exit_code = 1
+
+
+class ProcessError(LayerwrightError, RuntimeError):
+    """Another process that trains the same network has failed, was killed or does not answer."""
 
     exit_code = 1
 

@@ -53,6 +53,8 @@ class RecipeOptions:
         monitor: validation metric that selects the best checkpoint.
         precision: float32, or bfloat16 for autocast.
         compile: run the network through torch.compile.
+        sync_batch_norm: under torchrun, batch norm sees the whole batch (the default), or each
+            process's part of it.
         device: auto, cpu, cuda, cuda:1, mps.
         seed: decides initial weights, data order, dropout and augmentation.
         checkpoint_every: seconds such as 30s, or steps such as 200steps.
@@ -92,6 +94,7 @@ class RecipeOptions:
     monitor: str | None = None
     precision: str | None = None
     compile: bool | None = None
+    sync_batch_norm: bool | None = None
     device: str | None = None
     seed: int | None = None
     checkpoint_every: str | None = None

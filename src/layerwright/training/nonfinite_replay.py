@@ -9,9 +9,10 @@ from itertools import islice
 from typing import Any
 
 from layerwright.training import network_state
-from layerwright.training.assembly import Assembly, non_finite_state, restore_state
+from layerwright.training.assembly import Assembly, non_finite_state
 from layerwright.training.gradient_steps import NonFiniteStep
 from layerwright.training.nonfinite import Cause, find_cause
+from layerwright.training.positions import restore_state
 
 
 def explain(
@@ -50,6 +51,8 @@ def explain(
         if cause is not None:
             break
     batches.close()
+    found = assembly.processes.gathered(cause)  # only who holds the sample meets it
+    cause = assembly.processes.agreed(lambda: next((c for c in found if c is not None), None))
     return _describe(assembly, failure, cause)
 
 
@@ -78,6 +81,8 @@ def _explain_weights(assembly: Assembly, name: str | None) -> str:
 
     def still_finite() -> bool:
         found.extend(non_finite_state(assembly))
+        if assembly.processes.any(bool(found)) and not found:
+            found.append("a buffer of another process")
         return not found
 
     while not found and steps.epoch < assembly.recipe.epochs:

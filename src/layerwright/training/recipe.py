@@ -60,6 +60,8 @@ class Recipe:
         monitor: the validation metric that selects the best checkpoint; None takes the first.
         precision: "float32", or "bfloat16" for autocast.
         compile: run the network through `torch.compile`.
+        sync_batch_norm: where several processes train together, batch norm takes its statistics
+            over the whole batch, as one process does; otherwise each over its own part.
         device: "auto", "cpu", "cuda", "cuda:1", "mps", ...
         seed: decides initial weights, data order, dropout and augmentation.
         checkpoint_every: "30s" or "200steps", within epochs too.
@@ -102,6 +104,7 @@ class Recipe:
     monitor: str | None = None
     precision: str = "float32"
     compile: bool = False
+    sync_batch_norm: bool = True
     device: str = "auto"
     seed: int = 0
     checkpoint_every: str = "30s"

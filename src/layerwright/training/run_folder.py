@@ -6,6 +6,7 @@
     metrics.jsonl      one row an epoch, and one for the test split; the same bits after a resume
     timing.jsonl       seconds of each epoch, apart because no two runs agree on them
     checkpoints/       see layerwright.training.checkpoints
+    logs/              what each of several processes said, rank-0.log and so on
     run.lock           held by the process that trains into the folder
 
 Everything in it is data: no file of a run folder is ever imported or executed.
@@ -15,7 +16,8 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from filelock import FileLock, Timeout
 from layerwright import __version__
 from layerwright.data.vocabulary import Vocabulary
 from layerwright.data.vocabulary_file import save_vocabulary
-from layerwright.errors import RunFolderError
+from layerwright.errors import CheckpointError, RunFolderError
 from layerwright.training.checkpoints import Checkpoints
 
 FORMAT = 1
@@ -96,15 +98,24 @@ class RunFolder:
         return cls(path)
 
     def write_rows(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Replace a .jsonl file: after a resume, rows beyond the checkpoint must go."""
+        """Replace a .jsonl file: after a resume, rows beyond the checkpoint must go.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
         path = self.path / name
         aside = path.with_suffix(".jsonl.tmp")
-        aside.write_text("".join(_line(row) for row in rows))
-        aside.replace(path)
+        with _writable():
+            aside.write_text("".join(_line(row) for row in rows))
+            aside.replace(path)
 
     def append_row(self, name: str, row: Mapping[str, Any]) -> None:
-        """Append one row to a .jsonl file."""
-        with (self.path / name).open("a") as file:
+        """Append one row to a .jsonl file.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        with _writable(), (self.path / name).open("a") as file:
             file.write(_line(row))
 
     def close(self) -> None:
@@ -173,6 +184,17 @@ def environment() -> dict[str, Any]:
             for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
         ],
     }
+
+
+@contextmanager
+def _writable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            f"a row could not be written to the run folder: {error}. "
+            "Fix: free disk space, then resume the run."
+        ) from error
 
 
 def _line(row: Mapping[str, Any]) -> str:
