@@ -117,5 +117,5 @@ def test_a_stream_cannot_be_shared_out():
     """Nobody knows which samples the others take."""
     x, y = images()
     stream = load_data(iter([(x, y)]), validation=0.0).train
-    with pytest.raises(DataError, match="samples can be counted, received a stream. Fix: "):
+    with pytest.raises(DataError, match=r"samples can be counted, received a stream\. Fix: "):
         make_batches(stream, batch_size=8, shuffle=True, seed=0, share=Share(0, 2))

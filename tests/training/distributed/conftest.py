@@ -56,6 +56,12 @@ def launch():
 
 
 @pytest.fixture(scope="session")
+def start_program():
+    """Start a program on several processes and leave them to the test."""
+    return start
+
+
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory, launch):
     """Train scenarios of `program.py` on several processes: `trained(2, "memory")`, by rank."""
     import torch

@@ -67,22 +67,6 @@ class Pairs(Dataset):
         return self.images[index], self.labels[index]
 
 
-class Explodes(nn.Module):
-    """One sample makes the loss infinite, and no gradient."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(64, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x.flatten(1).clamp(max=100.0)), x.amax(dim=(1, 2, 3))
-
-
-def loss_that_explodes(output, target):
-    logits, largest = output
-    return nn.functional.cross_entropy(logits, target) + largest.exp().mean()
-
-
 class WholeBatches:
     """A user's metric: which batches it was given."""
 

@@ -4,7 +4,6 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-import torch
 
 PROGRAM = Path(__file__).with_name("program.py")
 NAMES = ["memory", "dataset", "float32", "unused", "texts"]
@@ -87,10 +86,9 @@ def test_batch_norm_can_stay_local(alone, two):
     assert difference > 1e-3
 
 
+@pytest.mark.slow
 def test_four_processes_too(alone, trained):
-    """Four parts of 17 samples, and 3 samples for four processes: the weights of one, and twice
-    the same bits, although four numbers can be added up in several orders.
-    """
+    """The weights of one, and twice the same bits: four numbers add up in one order."""
     four = trained(4, "memory", "memory")
     first, again = four[0]["memory"], four[0]["memory again"]
     assert largest_difference(alone["memory"]["weights"], first["weights"]) < 100 * 2**-53

@@ -17,6 +17,7 @@ from torch.distributed.rendezvous import rendezvous
 from layerwright.errors import LayerwrightError, OptionError, ProcessError
 from layerwright.training.distributed.heartbeats import Heartbeats
 from layerwright.training.distributed.several_processes import SeveralProcesses
+from layerwright.training.distributed.termination import Termination
 
 # A collective waits this long, for whoever compiles, reads or writes; that a process has gone is
 # noticed by its heartbeat, and much sooner.
@@ -100,7 +101,11 @@ def several_processes(device: str) -> Iterator[SeveralProcesses]:
     processes = SeveralProcesses(
         launch.rank, launch.size, launch.local_rank, store=store, attempt=launch.attempt
     )
-    with heartbeats, _explained(launch, heartbeats, processes):
+    with (
+        Termination() as termination,
+        heartbeats,
+        _explained(launch, heartbeats, processes, termination),
+    ):
         try:
             yield processes
             dist.barrier()  # nobody is missed while the first process still writes
@@ -111,16 +116,21 @@ def several_processes(device: str) -> Iterator[SeveralProcesses]:
 
 @contextmanager
 def _explained(
-    launch: Launch, heartbeats: Heartbeats, processes: SeveralProcesses
+    launch: Launch,
+    heartbeats: Heartbeats,
+    processes: SeveralProcesses,
+    termination: Termination,
 ) -> Iterator[None]:
     """Tell the others about an error of this process, and this one about theirs."""
     try:
         yield
     except LayerwrightError as error:
+        termination.explaining = True
         heartbeats.report(f"rank {launch.rank} failed: {error}")
         _write_log(processes.log_file, str(error))
         raise
     except RuntimeError as error:  # torch's collectives raise nothing more special
+        termination.explaining = True
         if not is_broken_connection(error):
             heartbeats.report(f"rank {launch.rank} failed: {type(error).__name__}: {error}")
             _write_log(processes.log_file, traceback.format_exc())

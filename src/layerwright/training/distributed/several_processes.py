@@ -1,6 +1,7 @@
 """The answers of several processes that train one network together."""
 
 import os
+import socket
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -179,6 +180,8 @@ class SeveralProcesses(OneProcess):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.log_file = (folder / f"rank-{self.rank}.log").open("a", buffering=1)
+            who = f"process {os.getpid()} on {socket.gethostname()}"
+            self.log_file.write(f"rank {self.rank} of {self.size}: {who}\n")
         except OSError:  # a machine that cannot reach the folder trains all the same
             return None
         return self.log_file
