@@ -32,6 +32,7 @@ from layerwright.training.losses import Loss, resolve_loss
 from layerwright.training.metrics import Metric, resolve_metrics
 from layerwright.training.objective import training_batches, training_objective
 from layerwright.training.optimizers import build_optimizer
+from layerwright.training.own_parts import own_part
 from layerwright.training.parameter_groups import parameter_groups
 from layerwright.training.processes import OneProcess
 from layerwright.training.recipe import Recipe
@@ -58,6 +59,7 @@ class Assembly:
     steps: GradientSteps
     frozen: Frozen
     processes: OneProcess  # which train together
+    network_name: str  # of its class
     first_batches: Callable[[], Batches]  # those of the training split, whole, for a look at them
 
     def all_batches(self) -> list[Batches]:
@@ -115,7 +117,8 @@ def assemble(
         return training_batches(recipe, _training(recipe, data, device, None), loss, data)
 
     frozen = freeze(network, recipe.freeze)
-    processes.spread(network, recipe)
+    network_name = type(network).__name__  # sharding gives it another class
+    processes.spread(network, recipe, lambda: two_samples(data, device))
     groups = parameter_groups(
         network, recipe.weight_decay, lr=recipe.lr, lr_factors=recipe.lr_factors
     )
@@ -142,9 +145,10 @@ def assemble(
         clip_norm=recipe.clip_norm,
         autocast=autocast,
         guard=recipe.nan_guard,
-        deferred=device.type == "cuda",
+        deferred=device.type == "cuda" and not processes.sharded,
         share=share,
         num_batches=batches.num_batches,
+        any_process=processes.any if processes.sharded else None,
     )
     return Assembly(
         recipe,
@@ -161,6 +165,7 @@ def assemble(
         steps,
         frozen,
         processes,
+        network_name,
         whole_batches,
     )
 
@@ -239,5 +244,5 @@ def non_finite_state(assembly: Assembly) -> list[str]:
         f"the optimizer's {key} of {names.get(id(parameter), 'a parameter')}"
         for parameter, values in assembly.steps.optimizer.state.items()
         for key, value in values.items()
-        if isinstance(value, Tensor) and not bool(torch.isfinite(value).all())
+        if isinstance(value, Tensor) and not bool(torch.isfinite(own_part(value)).all())
     ]

@@ -131,7 +131,7 @@ def _introduce(session: Session, assembly: Assembly, start: StartingWeights | No
     ]
     device = assembly.steps.parameters[0].device
     session.progress.say(
-        f"{type(network).__name__} ({num_parameters:,} parameters) on {data.name} "
+        f"{assembly.network_name} ({num_parameters:,} parameters) on {data.name} "
         f"({', '.join(sizes) or 'a stream'}), {device}, seed {assembly.recipe.seed}"
     )
     for line in session.processes.lines(assembly.train_batches.batch_size):

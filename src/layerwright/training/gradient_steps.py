@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from layerwright.data.share import Share
+from layerwright.training.own_parts import own_part
 
 Batch = tuple[tuple[Tensor, ...], Tensor]
 
@@ -52,6 +53,7 @@ class GradientSteps:
         share: which rows of each batch this process takes, where several train together; the
             network then averages gradients over them and has `begin_pass` (see `Replicas`).
         num_batches: batches in an epoch; needed with a share.
+        any_process: says whether something holds in any process; for sharded weights.
     """
 
     def __init__(  # noqa: PLR0913 - the loop's whole surroundings, said once
@@ -72,6 +74,7 @@ class GradientSteps:
         deferred: bool,
         share: Share | None = None,
         num_batches: int | None = None,
+        any_process: Callable[[bool], bool] | None = None,
     ) -> None:
         self.network = network
         self.parameters = list(parameters)
@@ -88,6 +91,7 @@ class GradientSteps:
         self.deferred = deferred
         self.share = share
         self.num_batches = num_batches
+        self.any_process = any_process
         self.peak_lrs = [float(group["lr"]) for group in optimizer.param_groups]
         # The position in the run, which a checkpoint saves:
         self.step = 0  # optimizer steps done
@@ -233,14 +237,19 @@ class GradientSteps:
             return None
         for parameter in self.parameters:
             if parameter.grad is not None:
-                total += parameter.grad.sum().item()
-        if total - total == 0.0 or self._is_finite(loss):  # false for NaN and infinity
+                total += own_part(parameter.grad).sum().item()
+        finite = total - total == 0.0 or self._is_finite(loss)  # false for NaN and infinity
+        if self.any_process is not None:  # each looks at its part of the gradients
+            finite = not self.any_process(not finite)
+        if finite:
             return None
         return NonFiniteStep(self.step, self.epoch, self.batch)
 
     def _is_finite(self, loss: Tensor) -> bool:
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        values = [grad.coalesce().values() if grad.is_sparse else grad for grad in gradients]
+        values = [
+            grad.coalesce().values() if grad.is_sparse else own_part(grad) for grad in gradients
+        ]
         return all(bool(torch.isfinite(value).all()) for value in [loss, *values])
 
     def _look_later(self, loss: Tensor) -> NonFiniteStep | None:

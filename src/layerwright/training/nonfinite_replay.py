@@ -56,6 +56,16 @@ def explain(
     return _describe(assembly, failure, cause)
 
 
+def without_look(assembly: Assembly, weights: str | None) -> str:
+    """Say what became non-finite where no process holds whole layers to look into."""
+    step = assembly.steps.step + 1
+    return (
+        f"training stopped at step {step}: {weights or 'the loss or a gradient'} is not finite. "
+        "Fix: lower --lr, clip gradients with --clip-norm, or find the layer by training up to "
+        "there without --shard."
+    )
+
+
 def _instrumented(assembly: Assembly, inputs: Any, target: Any) -> Cause | None:
     if assembly.autocast is None:
         return find_cause(assembly.network, inputs, target, assembly.steps.criterion)

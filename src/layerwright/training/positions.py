@@ -4,9 +4,13 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from layerwright.data.seeding import mixed_seed
 from layerwright.training import network_state, random_state
 from layerwright.training.assembly import Assembly
+from layerwright.training.own_parts import placed_like
 
 
 def memory_state(assembly: Assembly) -> dict[str, Any] | None:
@@ -14,6 +18,7 @@ def memory_state(assembly: Assembly) -> dict[str, Any] | None:
 
     Returns:
         The state in the first process, and None in the others, which have handed in their part.
+        Where weights are sharded each process returns the state with its part of them.
     """
     steps, processes = assembly.steps, assembly.processes
     processes.settle(assembly.network)
@@ -23,7 +28,7 @@ def memory_state(assembly: Assembly) -> dict[str, Any] | None:
         "random": random_state.capture(),
     }
     parts = processes.gathered(own)
-    if not parts:
+    if not parts and not processes.sharded:
         return None
     training = {
         "step": steps.step,
@@ -45,7 +50,7 @@ def restore_state(assembly: Assembly, state: Mapping[str, Any]) -> None:
     """
     steps, training = assembly.steps, state["training"]
     network_state.restore(assembly.network, state["network"])
-    steps.optimizer.load_state_dict(copy.deepcopy(training["optimizer"]))
+    steps.optimizer.load_state_dict(_placed(training["optimizer"], steps.optimizer))
     for parameter in steps.parameters:
         parameter.grad = None
     steps.step, steps.epoch, steps.batch = training["step"], training["epoch"], training["batch"]
@@ -61,3 +66,15 @@ def restore_state(assembly: Assembly, state: Mapping[str, Any]) -> None:
         random_state.restore(parts[rank]["random"])
     else:
         random_state.seed_everything(mixed_seed(assembly.recipe.seed, "rank", rank, steps.step))
+
+
+def _placed(saved: Mapping[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Copy an optimizer's saved state, cut as its parameters are."""
+    copied: dict[str, Any] = copy.deepcopy(dict(saved))
+    numbers = [number for group in copied["param_groups"] for number in group["params"]]
+    parameters = [item for group in optimizer.param_groups for item in group["params"]]
+    for number, parameter in zip(numbers, parameters, strict=False):  # torch words a mismatch
+        for key, value in copied["state"].get(number, {}).items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                copied["state"][number][key] = placed_like(value, parameter)
+    return copied

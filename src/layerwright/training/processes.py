@@ -22,6 +22,7 @@ from layerwright.training.gradient_steps import GradientSteps
 from layerwright.training.losses import Loss
 from layerwright.training.metrics import Metric
 from layerwright.training.recipe import Recipe
+from layerwright.training.run_folder import RunFolder
 
 
 class OneProcess:
@@ -31,11 +32,13 @@ class OneProcess:
         rank: of this process among those of the run, from 0.
         size: how many there are.
         share: which rows of each batch it takes; None for all.
+        sharded: whether it holds a part of the weights only.
     """
 
     rank = 0
     size = 1
     share: Share | None = None
+    sharded = False
 
     def device(self, name: str) -> torch.device:
         """Return the device that a recipe's `device` means for this process."""
@@ -45,8 +48,14 @@ class OneProcess:
         """Return the seed of what forward draws, such as dropout; each process has its own."""
         return seed
 
-    def spread(self, network: nn.Module, recipe: Recipe) -> None:
-        """Give each process its part of the weights, where the recipe asks for that."""
+    def spread(self, network: nn.Module, recipe: Recipe, example: Callable[[], Batch]) -> None:
+        """Leave each process its part of the weights, where the recipe asks for that.
+
+        Args:
+            network: on its device, with its initial weights.
+            recipe: `shard` asks for it.
+            example: makes a batch to try the network on.
+        """
 
     def replicated(
         self,
@@ -104,6 +113,19 @@ class OneProcess:
     ) -> dict[str, Any]:
         """Return loss and metrics over all samples, each counted once."""
         return evaluate_batches(network, batches, loss, metrics, autocast)
+
+    def save(self, folder: RunFolder | None, state: dict[str, Any] | None) -> None:
+        """Write a checkpoint.
+
+        Args:
+            folder: the run's, in the process that writes it.
+            state: what `memory_state` returned.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        if folder is not None and state is not None:
+            folder.checkpoints.save(state)
 
     def begin_run(self, run_dir: Path) -> None:
         """Note that a run begins, for a restart to find it again."""

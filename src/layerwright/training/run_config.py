@@ -24,7 +24,7 @@ def describe_run(assembly: Assembly) -> dict[str, Any]:
     return {
         "recipe": {item.name: _plain(getattr(recipe, item.name)) for item in fields(recipe)},
         "resolved": {
-            "network": type(assembly.network).__name__,
+            "network": assembly.network_name,
             "loss": assembly.loss.name,
             "metrics": [metric.name for metric in assembly.metrics],
             "monitor": assembly.monitor[0],

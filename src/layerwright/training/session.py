@@ -13,7 +13,7 @@ from layerwright.training import network_state
 from layerwright.training.assembly import Assembly, non_finite_state
 from layerwright.training.gradient_steps import NonFiniteStep
 from layerwright.training.interrupts import Interrupts
-from layerwright.training.nonfinite_replay import explain
+from layerwright.training.nonfinite_replay import explain, without_look
 from layerwright.training.positions import memory_state, restore_state
 from layerwright.training.progress import Progress, format_value
 from layerwright.training.recipe import checkpoint_interval
@@ -220,9 +220,7 @@ class Session:
             self._require_finite()
         state = memory_state(self.assembly)
         if state is not None:
-            if network is not None:
-                state["network"] = network
-            state["best"] = self.best_weights
+            state.update({} if network is None else {"network": network}, best=self.best_weights)
             state["training"].update(
                 history=self.history,
                 best=self.best,
@@ -230,10 +228,10 @@ class Session:
                 stopped_early=self.stopped_early,
                 done=self.done,
             )
-            if self.folder is not None:
-                self.folder.checkpoints.save(state)
-            else:
-                self._last_state = state
+        if self.run_dir is not None:
+            self.processes.save(self.folder, state)
+        else:
+            self._last_state = state
         self._saved_at, self._saved_step = time.monotonic(), self.assembly.steps.step
 
     def _finish(self) -> None:
@@ -270,6 +268,8 @@ class Session:
 
     def _fail(self, failure: NonFiniteStep | None, weights: str | None = None) -> None:
         """Replay from the last checkpoint, say what happened, keep the state before it."""
+        if self.processes.sharded:  # a layer can be looked into only where all of it is
+            raise NonFiniteError(without_look(self.assembly, weights))
         self.progress.say("a value is not finite; replaying from the last checkpoint to find where")
         kept = self.folder.checkpoints.newest_intact if self.folder else lambda: self._last_state
         state = self.processes.agreed(kept)

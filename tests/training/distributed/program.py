@@ -122,28 +122,33 @@ DATASET = lw.Recipe(
 def scenario(name: str):
     """Return network, data and recipe."""
     x, y = images()
-    if name == "memory":
-        return Net(), (x, y), MEMORY
-    if name == "float32":
-        return Net(torch.float32), (x, y), MEMORY
-    if name == "dataset":
-        return Net(), Pairs(x, y), DATASET
-    if name == "local-batch-norm":
-        return Net(), (x, y), MEMORY.changed(sync_batch_norm=False)
-    if name == "unused":
-        return SometimesUnused(), (x, y), DATASET
     if name == "texts":
         texts = [" ".join("abcdefghij"[(i * j) % 10] for j in range(1, 3 + i % 7)) for i in y]
         options = {"dropout": 0.0}  # each process would draw its own
         return "text-cnn", (texts, y), DATASET.changed(augment=(), network_options=options)
-    raise ValueError(name)
+    recipes = {
+        "memory": MEMORY,
+        "float32": MEMORY,
+        "local-batch-norm": MEMORY.changed(sync_batch_norm=False),
+        "sharded": MEMORY.changed(shard=True, l1=0.0, clip_norm=1.0),
+        "dataset": DATASET,
+        "unused": DATASET,
+    }
+    network = SometimesUnused() if name == "unused" else Net()
+    if name == "float32":
+        network = Net(torch.float32)
+    return network, Pairs(x, y) if name == "dataset" else (x, y), recipes[name]
+
+
+def whole(value: Tensor) -> Tensor:
+    return value.full_tensor() if hasattr(value, "full_tensor") else value.clone()
 
 
 def train(name: str, run_dir: Path | None = None) -> dict:
     torch.manual_seed(7)  # networks are built here; dropout would be drawn from the recipe's seed
     network, data, recipe = scenario(name)
     run = lw.fit(network, data, recipe, run_dir=run_dir)
-    state = {key: value.clone() for key, value in run.network.state_dict().items()}
+    state = {key: whole(value) for key, value in run.network.state_dict().items()}
     return {"weights": state, "history": run.history, "test": run.test}
 
 

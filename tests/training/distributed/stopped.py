@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import layerwright as lw
 from layerwright.errors import LayerwrightError
+from layerwright.training.processes import joined
 
 
 class Net(nn.Module):
@@ -74,24 +75,35 @@ def train(run_dir: Path | None, act: str, dropout: float = 0.0) -> lw.Run:
     if act == "resume":
         return lw.resume(run_dir, network, data(act), loss=loss)
     recipe = lw.Recipe(
-        epochs=3, batch_size=16, lr=0.01, checkpoint_every="4steps", validation=0.1, seed=3
+        epochs=3,
+        batch_size=16,
+        lr=0.01,
+        checkpoint_every="4steps",
+        validation=0.1,
+        seed=3,
+        shard="SHARD" in os.environ,
     )
     function = loss_that_explodes if act == "explode" else loss
     return lw.fit(network, data(act), recipe, loss=function, run_dir=run_dir)
 
 
 def results(run: lw.Run) -> dict:
-    return {"weights": run.network.state_dict(), "history": run.history, "status": run.status}
+    weights = {
+        name: value.full_tensor() if hasattr(value, "full_tensor") else value
+        for name, value in run.network.state_dict().items()
+    }
+    return {"weights": weights, "history": run.history, "status": run.status}
 
 
 def main(run_dir: Path, act: str, output: Path | None, dropout: float) -> None:
     torch.set_num_threads(1)
     try:
-        run = train(run_dir, act, dropout)
+        with joined("cpu") as processes:
+            found = results(train(run_dir, act, dropout))  # sharded weights, put together by all
     except LayerwrightError as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    if output is not None and os.environ["RANK"] == "0":
-        torch.save(results(run), output)
+    if output is not None and processes.rank == 0:
+        torch.save(found, output)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = Path(__file__).with_name("program.py")
-NAMES = ["memory", "dataset", "float32", "unused", "texts"]
+NAMES = ["memory", "dataset", "float32", "unused", "texts", "sharded"]
 
 
 def load_program():
@@ -26,7 +26,7 @@ def alone():
 @pytest.fixture(scope="module")
 def two(trained):
     """Each scenario on two processes, by rank; "memory" twice."""
-    return trained(2, *NAMES, "memory", "local-batch-norm")
+    return trained(2, *NAMES, "memory", "sharded", "local-batch-norm")
 
 
 def largest_difference(one, other):
@@ -41,7 +41,7 @@ def largest_difference(one, other):
 
 # The bound, in units of rounding u of the dtype: 100 u after 26 steps (measured: 10 to 20 u). A sum
 # over 17 samples that is cut in two may differ by 17 u, and the steps add up.
-@pytest.mark.parametrize("name", ["memory", "dataset", "unused"])
+@pytest.mark.parametrize("name", ["memory", "dataset", "unused", "sharded"])
 def test_two_processes_give_the_weights_of_one_to_rounding(alone, two, name):
     """Uneven parts, a last batch of 3, augmentation, mixup, batch norm, accumulation, clipping."""
     assert largest_difference(alone[name]["weights"], two[0][name]["weights"]) < 100 * 2**-53
@@ -62,9 +62,10 @@ def test_every_process_ends_with_the_same_bits(two, name):
     assert first["test"] == second["test"]
 
 
-def test_the_same_number_of_processes_gives_the_same_bits(two):
+@pytest.mark.parametrize("name", ["memory", "sharded"])
+def test_the_same_number_of_processes_gives_the_same_bits(two, name):
     """Run twice."""
-    first, again = two[0]["memory"], two[0]["memory again"]
+    first, again = two[0][name], two[0][f"{name} again"]
     assert all(first["weights"][key].equal(again["weights"][key]) for key in first["weights"])
     assert first["history"] == again["history"]
 

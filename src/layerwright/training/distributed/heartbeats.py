@@ -17,9 +17,9 @@ from typing import Self
 from torch.distributed.distributed_c10d import Store
 
 BEAT_S = 1.0
-SILENCE_S = 40.0  # after which a process counts as gone; the issue allows a minute for all of it
+SILENCE_S = 30.0  # after which a process counts as gone; the issue allows a minute for all of it
 SUSPECTED_SILENCE_S = 5.0  # the same, where a connection has broken already
-GRACE_S = 10.0  # for a process to end by itself, once it is known that another has gone
+GRACE_S = 5.0  # for a process to end by itself, once it is known that another has gone
 _REASON = "reason"  # the key under which the first reason stands
 
 
@@ -80,7 +80,8 @@ class Heartbeats:
         return self._reason
 
     def _run(self) -> None:
-        number, seen, seen_at = 0, b"", time.monotonic()
+        number, seen = 0, b""
+        seen_at = looked_at = time.monotonic()
         while not self._ended.wait(BEAT_S):
             number += 1
             try:
@@ -92,7 +93,9 @@ class Heartbeats:
                 reason = "the launcher, or rank 0, which keeps the store, has gone."
                 beat = seen
             now = time.monotonic()
-            if beat != seen:
+            asleep = now - looked_at > SUSPECTED_SILENCE_S  # this process was stopped itself
+            looked_at = now
+            if beat != seen or asleep:
                 seen, seen_at = beat, now
             limit = SUSPECTED_SILENCE_S if self._suspecting else SILENCE_S
             if not reason and now - seen_at > limit:

@@ -61,6 +61,7 @@ class Replicas:
             network,
             device_ids=[device] if device.type == "cuda" else None,
             find_unused_parameters=has_unused,
+            gradient_as_bucket_view=True,  # spares a copy
         )
         self._called: Callable[..., Any] = self._replica
         if recipe.compile:

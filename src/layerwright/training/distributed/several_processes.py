@@ -21,11 +21,14 @@ from layerwright.errors import OptionError
 from layerwright.training.devices import resolve_device
 from layerwright.training.distributed.evaluation import evaluate_together
 from layerwright.training.distributed.replicas import Replicas
+from layerwright.training.distributed.sharding import Shards, shard
+from layerwright.training.distributed.shards import save_shards
 from layerwright.training.gradient_steps import GradientSteps
 from layerwright.training.losses import Loss
 from layerwright.training.metrics import Metric
 from layerwright.training.processes import OneProcess
 from layerwright.training.recipe import Recipe
+from layerwright.training.run_folder import RunFolder
 
 MEETING_INTERVAL_S = 0.2  # how often the processes look up from their steps together
 
@@ -58,6 +61,7 @@ class SeveralProcesses(OneProcess):
         self._store = store
         self._attempt = attempt
         self._run_dir: Path | None = None
+        self._has_batch_norm = False
         self._num_runs = 0
         self._next_meeting = 0  # the step of it
         self._last_meeting = (0, time.monotonic())
@@ -84,6 +88,12 @@ class SeveralProcesses(OneProcess):
         """Return the run's seed on rank 0, and one derived from it elsewhere."""
         return mixed_seed(seed, "rank", self.rank) if self.rank else seed
 
+    def spread(self, network: nn.Module, recipe: Recipe, example: Callable[[], Batch]) -> None:
+        """Shard the network over the processes, where the recipe asks for that."""
+        self.sharded = recipe.shard
+        if recipe.shard:
+            self._has_batch_norm = shard(network, recipe, example)
+
     def replicated(
         self,
         network: nn.Module,
@@ -93,6 +103,9 @@ class SeveralProcesses(OneProcess):
         autocast: Callable[[], AbstractContextManager[Any]] | None,
     ) -> Callable[..., Any]:
         """Return the network with its gradients averaged over the processes."""
+        if self.sharded:
+            sync = self._has_batch_norm and recipe.sync_batch_norm
+            return Shards(network, sync_batch_norm=sync)
         return Replicas(network, recipe, criterion, example(), autocast)
 
     def agreed(self, value: Callable[[], Any]) -> Any:
@@ -151,6 +164,13 @@ class SeveralProcesses(OneProcess):
     ) -> dict[str, Any]:
         """Evaluate each sample in one process; rank 0 counts, and tells the others."""
         return evaluate_together(self, network, batches, loss, metrics, autocast)
+
+    def save(self, folder: RunFolder | None, state: dict[str, Any] | None) -> None:
+        """Let rank 0 write the checkpoint, or each process its part of sharded weights."""
+        if self.sharded and state is not None:
+            save_shards(folder.checkpoints if folder else None, state)
+        else:
+            super().save(folder, state)
 
     def begin_run(self, run_dir: Path) -> None:
         """Note the folder, for messages, and for the same launch after a restart."""
