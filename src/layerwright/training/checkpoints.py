@@ -59,7 +59,7 @@ class Checkpoints:
             raise self.not_written(step, error) from error
         return aside
 
-    def not_written(self, step: int, error: Exception) -> CheckpointError:
+    def not_written(self, step: int, error: BaseException) -> CheckpointError:
         """Word the error of a checkpoint that could not be written."""
         newest = self.steps()
         kept = f"The checkpoint of step {newest[-1]} is intact. " if newest else ""
@@ -167,7 +167,8 @@ def _whole(folder: Path, training: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_files(folder: Path, state: Mapping[str, Any]) -> None:
-    training, aliases = dict(state["training"]), {}
+    training = dict(state["training"])
+    aliases: dict[str, str] = {}
     if "network" in state:
         aliases, extra = _write_tensors(folder / "network.safetensors", state["network"])
         training["extra_state"] = extra

@@ -3,7 +3,8 @@
 A collective that waits for a process which is gone may wait until its timeout: nobody says so when
 a machine loses its power, and a process that hangs keeps its connections. So each process writes a
 beat into the store once a second and watches the one after it, in a ring; who finds a neighbour
-silent says so under one key that all of them read.
+silent says so under one key that all of them read. Where the store itself falls silent, the machine
+that keeps it has gone.
 """
 
 import os
@@ -11,6 +12,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -30,23 +32,30 @@ class Heartbeats:
         store: reached by a connection of its own, since a store answers one thread at a time.
         rank: of this process.
         size: number of processes.
+        advice: says what to do about a process that has gone.
     """
 
-    def __init__(self, store: Store, rank: int, size: int) -> None:
+    def __init__(self, store: Store, rank: int, size: int, advice: Callable[[], str]) -> None:
         self._store = store
         self._rank = rank
         self._watched = (rank + 1) % size
+        self._advice = advice
         self._ended = threading.Event()
         self._suspecting = False
         self._reason = ""
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
+        self._answered_at = time.monotonic()  # when the store did last
+        self._threads = [
+            threading.Thread(target=target, name="heartbeats", daemon=True)
+            for target in (self._run, self._watch_store)
+        ]
 
     def __enter__(self) -> Self:
         """Begin to beat."""
         self._store.set(f"who/{self._rank}", f"process {os.getpid()} on {socket.gethostname()}")
         self._beat(0)
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
@@ -57,7 +66,7 @@ class Heartbeats:
     ) -> None:
         """Stop; whoever still watches sees silence, so leave together or report first."""
         self._ended.set()
-        self._thread.join(timeout=2 * BEAT_S)
+        self._threads[0].join(timeout=2 * BEAT_S)
 
     def report(self, reason: str) -> None:
         """Say to all others why training ends; the first reason is kept."""
@@ -92,7 +101,7 @@ class Heartbeats:
             except RuntimeError:
                 reason = "the launcher, or rank 0, which keeps the store, has gone."
                 beat = seen
-            now = time.monotonic()
+            now = self._answered_at = time.monotonic()
             asleep = now - looked_at > SUSPECTED_SILENCE_S  # this process was stopped itself
             looked_at = now
             if beat != seen or asleep:
@@ -106,11 +115,30 @@ class Heartbeats:
                 self._end_if_stuck(reason)
                 return
 
+    def _watch_store(self) -> None:
+        """End the process where the store does not answer: asking it then takes for ever."""
+        looked_at = time.monotonic()
+        while not self._ended.wait(BEAT_S):
+            now = time.monotonic()
+            if now - looked_at > SUSPECTED_SILENCE_S:  # this process was stopped itself
+                self._answered_at = now
+            looked_at = now
+            silent_s = now - self._answered_at
+            limit = SUSPECTED_SILENCE_S if self._suspecting else SILENCE_S
+            if silent_s > limit and not self._reason:
+                self._reason = (
+                    f"the store that all processes share has not answered for {silent_s:.0f} s: "
+                    "the machine of the launcher or of rank 0 cannot be reached."
+                )
+                self._end_if_stuck(self._reason)
+                return
+
     def _end_if_stuck(self, reason: str) -> None:
         """End the process if its main thread does not: it may wait for one that is gone."""
         if self._ended.wait(GRACE_S):
             return
-        print(f"error: training stopped on rank {self._rank}: {reason}", file=sys.stderr)
+        message = f"training stopped on rank {self._rank}: {reason} {self._advice()}"
+        print(f"rank {self._rank}: error: {message}", file=sys.stderr)
         sys.stderr.flush()
         os._exit(1)
 

@@ -24,6 +24,8 @@ from layerwright.training.distributed.termination import Termination
 TIMEOUT = timedelta(minutes=30)
 JOIN_TIMEOUT = timedelta(minutes=5)  # for all processes to have started
 
+_kept: list[Store] = []
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -79,11 +81,12 @@ def several_processes(device: str) -> Iterator[SeveralProcesses]:
         return
     launch = Launch.from_environment()
     store = _store(launch, JOIN_TIMEOUT)
-    own = PrefixStore(f"layerwright/attempt-{launch.attempt}", store)
+    _kept.append(store)  # rank 0 may be who keeps it for the others, and they may join again
+    prefix = f"layerwright/attempt-{launch.attempt}/join-{len(_kept)}"
     try:
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if on_cuda else "gloo",
-            store=own,
+            store=PrefixStore(prefix, store),
             rank=launch.rank,
             world_size=launch.size,
             timeout=TIMEOUT,
@@ -93,13 +96,14 @@ def several_processes(device: str) -> Iterator[SeveralProcesses]:
             f"rank {launch.rank} expected to reach {launch.size - 1} other processes, received: "
             f"{_first_line(error)} Fix: look at what the other processes printed."
         ) from error
-    heartbeats = Heartbeats(
-        PrefixStore(f"layerwright/attempt-{launch.attempt}", _store(launch, JOIN_TIMEOUT)),
-        launch.rank,
-        launch.size,
-    )
     processes = SeveralProcesses(
         launch.rank, launch.size, launch.local_rank, store=store, attempt=launch.attempt
+    )
+    heartbeats = Heartbeats(
+        PrefixStore(prefix, _store(launch, JOIN_TIMEOUT)),
+        launch.rank,
+        launch.size,
+        processes.how_to_continue,
     )
     with (
         Termination() as termination,

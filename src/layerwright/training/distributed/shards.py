@@ -11,9 +11,14 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from torch import Tensor
-from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.hf_storage import (
+    HuggingFaceStorageReader,
+    HuggingFaceStorageWriter,
+)
+from torch.distributed.checkpoint.state_dict_loader import load as load_parts
+from torch.distributed.checkpoint.state_dict_saver import save as save_parts
 
 from layerwright.errors import CheckpointError
 from layerwright.training.checkpoints import Checkpoints
@@ -38,8 +43,8 @@ def save_shards(checkpoints: Checkpoints | None, state: Mapping[str, Any]) -> No
     tensors, training = _taken_apart(state)
     try:
         writer = HuggingFaceStorageWriter(str(aside), save_distributed=True)
-        dcp.save(tensors, storage_writer=writer)
-    except (dcp.api.CheckpointException, OSError) as error:
+        save_parts(tensors, storage_writer=writer)
+    except (CheckpointException, OSError) as error:
         raise (checkpoints or Checkpoints(aside.parent)).not_written(step, error) from error
     if checkpoints is not None:
         checkpoints.save({"training": training}, aside)
@@ -64,8 +69,8 @@ def read_shards(folder: Path, training: dict[str, Any]) -> dict[str, Any]:
         warnings.filterwarnings("ignore", "torch.distributed is disabled")
         try:
             reader = HuggingFaceStorageReader(str(folder))
-            dcp.load(tensors, storage_reader=reader, no_dist=True)
-        except (dcp.api.CheckpointException, KeyError, ValueError, RuntimeError) as error:
+            load_parts(tensors, storage_reader=reader, no_dist=True)
+        except (CheckpointException, KeyError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"{folder} is damaged: {error}") from error
     found: dict[str, dict[str, Any]] = {"network": {}, "best": {}}
     for part, names in shards["names"].items():
