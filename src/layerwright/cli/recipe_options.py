@@ -53,6 +53,10 @@ class RecipeOptions:
         monitor: validation metric that selects the best checkpoint.
         precision: float32, or bfloat16 for autocast.
         compile: run the network through torch.compile.
+        sync_batch_norm: under torchrun, batch norm sees the whole batch (the default), or each
+            process's part of it.
+        shard: under torchrun, each process keeps a part of the weights and of the optimizer's state
+            (FSDP2) in place of a copy.
         device: auto, cpu, cuda, cuda:1, mps.
         seed: decides initial weights, data order, dropout and augmentation.
         checkpoint_every: seconds such as 30s, or steps such as 200steps.
@@ -95,6 +99,8 @@ class RecipeOptions:
     monitor: str | None = None
     precision: str | None = None
     compile: bool | None = None
+    sync_batch_norm: bool | None = None
+    shard: bool | None = None
     device: str | None = None
     seed: int | None = None
     checkpoint_every: str | None = None

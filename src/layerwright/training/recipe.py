@@ -61,6 +61,10 @@ class Recipe:
         monitor: the validation metric that selects the best checkpoint; None takes the first.
         precision: "float32", or "bfloat16" for autocast.
         compile: run the network through `torch.compile`.
+        sync_batch_norm: where several processes train together, batch norm takes its statistics
+            over the whole batch, as one process does; otherwise each over its own part.
+        shard: where several processes train together, each keeps a part of the weights, gradients
+            and optimizer state (FSDP2) in place of a copy.
         device: "auto", "cpu", "cuda", "cuda:1", "mps", ...
         seed: decides initial weights, data order, dropout and augmentation.
         checkpoint_every: "30s" or "200steps", within epochs too.
@@ -106,6 +110,8 @@ class Recipe:
     monitor: str | None = None
     precision: str = "float32"
     compile: bool = False
+    sync_batch_norm: bool = True
+    shard: bool = False
     device: str = "auto"
     seed: int = 0
     checkpoint_every: str = "30s"

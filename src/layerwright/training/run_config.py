@@ -24,12 +24,13 @@ def describe_run(assembly: Assembly) -> dict[str, Any]:
     return {
         "recipe": {item.name: _plain(getattr(recipe, item.name)) for item in fields(recipe)},
         "resolved": {
-            "network": type(assembly.network).__name__,
+            "network": assembly.network_name,
             "loss": assembly.loss.name,
             "metrics": [metric.name for metric in assembly.metrics],
             "monitor": assembly.monitor[0],
             "device": str(assembly.steps.parameters[0].device),
             "threads": torch.get_num_threads(),
+            "processes": assembly.processes.size,
         },
         "data": data_facts(data),
         "first_batch": first_batch_digest(assembly),
@@ -111,7 +112,7 @@ def first_batch_digest(assembly: Assembly) -> str | None:
     """Hash the first training batch; None where taking it would use it up."""
     if assembly.data.unreplayable is not None:
         return None
-    batches = assembly.train_batches.epoch(0)
+    batches = assembly.first_batches().epoch(0)
     inputs, target = next(batches)
     batches.close()
     digest = hashlib.sha256()

@@ -8,6 +8,7 @@
     watch.jsonl        where asked for: what passed each layer at some steps, see training.run_watch
     watch.png          the same as a heat map
     checkpoints/       see layerwright.training.checkpoints
+    logs/              what each of several processes said, rank-0.log and so on
     run.lock           held by the process that trains into the folder
 
 Everything in it is data: no file of a run folder is ever imported or executed.
@@ -99,15 +100,24 @@ class RunFolder:
         return cls(path)
 
     def write_rows(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Replace a .jsonl file: after a resume, rows beyond the checkpoint must go."""
+        """Replace a .jsonl file: after a resume, rows beyond the checkpoint must go.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
         path = self.path / name
         aside = path.with_suffix(".jsonl.tmp")
-        aside.write_text("".join(_line(row) for row in rows))
-        aside.replace(path)
+        with writable():
+            aside.write_text("".join(_line(row) for row in rows))
+            aside.replace(path)
 
     def append_row(self, name: str, row: Mapping[str, Any]) -> None:
-        """Append one row to a .jsonl file."""
-        with (self.path / name).open("a") as file:
+        """Append one row to a .jsonl file.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        with writable(), (self.path / name).open("a") as file:
             file.write(_line(row))
 
     def read_rows(self, name: str) -> list[dict[str, Any]]:
