@@ -3,7 +3,6 @@
 import ast
 import shlex
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,14 +15,6 @@ PAGES = [
     *sorted((ROOT / "docs" / "tutorial").glob("*.md")),
 ]
 TRANSLATED = [ROOT / "README.zh.md", *sorted((ROOT / "docs" / "zh").rglob("*.md"))]
-
-
-# What a page needs of the package, until all of it is there.
-NEEDS = {
-    "see.md": ["cli.summary", "cli.graph", "cli.report", "cli.explanations"],
-    "ship.md": ["cli.export"],
-    "spread.md": ["training.distributed"],
-}
 
 
 def name(page):
@@ -49,9 +40,6 @@ def project(tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_the_blocks_of_a_page_run(page, project):
     """In order, in an empty folder, and the output is the one that the page shows."""
-    for part in NEEDS.get(page.name, ()):
-        if find_spec(f"layerwright.{part}") is None:
-            pytest.skip(f"this version of layerwright has no {part}")
     run_page(page)
 
 

@@ -45,6 +45,7 @@ def check(  # noqa: PLR0913 - the options of the command line
     run_script: Annotated[bool, Flag] = False,
     pdb: Annotated[bool, Flag] = False,
     seed: int = 0,
+    ranks: int = 0,
     time_limit: float = 120.0,
     memory_limit: float = 8.0,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
@@ -71,6 +72,8 @@ def check(  # noqa: PLR0913 - the options of the command line
         run_script: run all of a script, its training too.
         pdb: stop in the debugger at the line that the first finding points to.
         seed: of everything random; default 0.
+        ranks: number of processes, from 2, that train copies of the layer together, for the rules
+            that look at several: DST003 and DST004. Linux only.
         time_limit: seconds for one layer; default 120.
         memory_limit: gigabytes for one layer; default 8.
         as_json: the same as --format json.
@@ -88,9 +91,12 @@ def check(  # noqa: PLR0913 - the options of the command line
         loss_target=loss_target,
         tier=tier,
         seed=seed,
+        ranks=ranks,
         run_script=run_script,
         config=with_options(project_config(), select, ignore),
-        command=_command(target, inputs, loss, loss_target, tier, seed, run_script=run_script),
+        command=_command(
+            target, inputs, loss, loss_target, tier, seed, ranks, run_script=run_script
+        ),
     )
     if pdb:
         from layerwright.cli.debugger import debug
@@ -108,6 +114,7 @@ def _command(
     loss_target: str | None,
     tier: str,
     seed: int,
+    ranks: int,
     *,
     run_script: bool,
 ) -> str:
@@ -123,6 +130,8 @@ def _command(
         words += ["--tier", tier]
     if seed:
         words += ["--seed", str(seed)]
+    if ranks:
+        words += ["--ranks", str(ranks)]
     if run_script:
         words.append("--run-script")
     return shlex.join(words)

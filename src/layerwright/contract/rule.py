@@ -30,6 +30,7 @@ NEEDS = (
     "float32",  # it computes in float32, as most layers do
     "batch",  # samples lie along a known dimension of inputs and outputs
     "loss",  # a loss and a target were given
+    "ranks",  # it may run in several processes of one group
     "unbuilt",  # nothing: it judges layers too that could not be built, which others skip
 )
 

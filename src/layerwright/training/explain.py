@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from layerwright.data.normalization import Normalization
 from layerwright.data.vocabulary import PADDING, UNKNOWN, Vocabulary
-from layerwright.data.words import split_words
+from layerwright.data.word_splitting import split_words
 from layerwright.errors import DataError, OptionError
 from layerwright.inspection.explain_embedding import EmbeddedText
 from layerwright.inspection.explain_methods import Attribution, attribute, require_captum

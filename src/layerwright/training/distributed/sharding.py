@@ -33,7 +33,8 @@ def shard(network: nn.Module, recipe: Recipe, example: Callable[[], Batch]) -> b
     Raises:
         OptionError: the recipe asks for something that needs whole weights.
     """
-    for name, given in (("l1", recipe.l1), ("compile", recipe.compile)):
+    barred = (("l1", recipe.l1), ("compile", recipe.compile), ("watch", recipe.watch))
+    for name, given in barred:
         if given:
             raise OptionError(
                 f"shard expected no {name}, received {name}={given!r}. Fix: leave one of them out."
