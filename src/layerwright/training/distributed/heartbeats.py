@@ -19,7 +19,7 @@ from typing import Self
 from torch.distributed.distributed_c10d import Store
 
 BEAT_S = 1.0
-SILENCE_S = 30.0  # after which a process counts as gone; the issue allows a minute for all of it
+SILENCE_S = 30.0  # after which a process counts as gone: all others have ended within a minute
 SUSPECTED_SILENCE_S = 5.0  # the same, where a connection has broken already
 GRACE_S = 5.0  # for a process to end by itself, once it is known that another has gone
 _REASON = "reason"  # the key under which the first reason stands
