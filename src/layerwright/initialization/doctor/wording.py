@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from layerwright.initialization.doctor.diagnosis import InitializationDiagnosis
 
 _WIDTH = 100
-_NO_RECIPE = "  no recipe cures it: fewer layers, residual connections, normalisation or another activation do"
+_NO_RECIPE = (
+    "  no recipe cures it: fewer layers, residual connections, normalisation or another activation"
+    " may"
+)
 
 
 def number(value: float | None) -> str:
