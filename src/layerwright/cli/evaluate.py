@@ -33,7 +33,7 @@ def evaluate(
         split: train, validation or test, the default.
         loss: built-in loss, or file.py:name; default the run's.
         metrics: built-in metric, or file.py:name; repeatable; default the run's.
-        batch_size: samples per forward pass.
+        batch_size: samples per forward pass; default 256.
         device: auto, the default, cpu, cuda, cuda:1, mps.
         as_json: print one JSON object.
     """

@@ -43,8 +43,8 @@ def predict(
         run: the run's folder, or an exported .onnx or .pt2 file.
         files: images, arrays saved as .npy or .npz, or texts.
         network: your own network, file.py:Net, if the run trained one.
-        batch_size: samples per forward pass.
-        device: auto, cpu, cuda, cuda:1, mps.
+        batch_size: samples per forward pass; default 256.
+        device: auto, the default, cpu, cuda, cuda:1, mps.
         explain: draw which pixels or words speak for the class: by integrated gradients, or
             --explain occlusion. Writes NAME.explained.png, for texts .html, beside each file.
         output: the file for the explanation of one sample, or the folder for those of several.
