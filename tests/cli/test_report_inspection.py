@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 import torch
 from torch import nn
 
@@ -30,28 +29,15 @@ def fails(*_args, **_options):
     raise OptionError("this network cannot be seen")
 
 
-def test_a_tool_that_is_not_there_is_said_to_be_missing(monkeypatch):
-    """Each of the three, by its name."""
-    nowhere = dict.fromkeys(inspected._TOOLS, "layerwright.nowhere:tool")
-    monkeypatch.setattr(inspected, "_TOOLS", nowhere)
-    reasons = [found.reason for found in looked_at()]
-    assert reasons == [
-        "this version of layerwright has no summary.",
-        "this version of layerwright draws no graph.",
-        "this version of layerwright has no trace.",
-    ]
-
-
 def test_a_tool_that_fails_leaves_its_reason(monkeypatch):
     """The other parts of the page are not its business."""
-    monkeypatch.setattr(inspected, "_tool", lambda _name: fails)
+    for tool in ("summary", "draw", "trace"):
+        monkeypatch.setattr(inspected, tool, fails)
     assert looked_at() == (NotMeasured("this network cannot be seen"),) * 3
 
 
 def test_summary_graph_and_layers_of_a_network(tmp_path):
     """Counts by hand: 3 * 4 + 4 and 4 * 2 + 2 parameters, a multiply-add is two operations."""
-    for tool in inspected._TOOLS.values():
-        pytest.importorskip(tool.split(":")[0], reason="inspection is built beside this")
     (tmp_path / "watch.png").write_bytes(b"PNG")
     summary, graph, layers = looked_at(tmp_path)
     assert isinstance(summary, Summary)

@@ -1,11 +1,6 @@
-"""What inspection says of a run's network: summary, graph, statistics of its layers.
-
-This is the one place where a page about a run meets the room `inspection`; `_TOOLS` names what is
-taken from there, and what is not there is said to be missing.
-"""
+"""What inspection says of a run's network: summary, graph, statistics of its layers."""
 
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,25 +8,20 @@ from typing import Any
 from torch import Tensor, nn
 
 from layerwright.errors import LayerwrightError
+from layerwright.inspection.graph.drawing import draw
+from layerwright.inspection.summary import summary
+from layerwright.inspection.trace import trace
 from layerwright.reports.run_page.content import LayerNumbers, NotMeasured, Summary, Table
 from layerwright.reports.run_page.scales import number
 
 _MOST_ROWS = 200
 _HEAT_MAP = "watch.png"
-_TOOLS = {
-    "summary": "layerwright.inspection.summary:summary",
-    "graph": "layerwright.inspection.graph.drawing:draw",
-    "trace": "layerwright.inspection.trace:trace",
-}
 
 
 def summary_of(network: nn.Module, inputs: tuple[Tensor, ...]) -> Summary | NotMeasured:
     """Return the network's modules with shapes, parameters and FLOPs, on these inputs."""
-    summarise = _tool("summary")
-    if summarise is None:
-        return NotMeasured("this version of layerwright has no summary.")
     try:
-        found = summarise(network, inputs, time=False)
+        found = summary(network, inputs, time=False)
     except LayerwrightError as error:
         return NotMeasured(str(error))
     rows = [row for module in found.modules for row in _module_rows(module, 0)]
@@ -77,9 +67,6 @@ def _module_rows(module: Any, level: int) -> list[tuple[str, ...]]:
 
 def graph_of(network: nn.Module, inputs: tuple[Tensor, ...]) -> str | NotMeasured:
     """Return the network drawn as an SVG document."""
-    draw = _tool("graph")
-    if draw is None:
-        return NotMeasured("this version of layerwright draws no graph.")
     with TemporaryDirectory() as folder:
         file = Path(folder) / "graph.svg"
         try:
@@ -97,9 +84,6 @@ def layers_of(
     loss: Callable[..., Tensor],
 ) -> LayerNumbers | NotMeasured:
     """Return what passes each layer on one batch, and the heat map of a run that was watched."""
-    trace = _tool("trace")
-    if trace is None:
-        return NotMeasured("this version of layerwright has no trace.")
     try:
         found = trace(network, inputs, target, loss=loss)
     except LayerwrightError as error:
@@ -138,12 +122,3 @@ def _layer_row(layer: Any) -> tuple[str, ...]:
         plain(layer.gradient_spread) if layer.gradient_finite is not False else "not finite",
         share(layer.gradient_zeros),
     )
-
-
-def _tool(name: str) -> Callable[..., Any] | None:
-    module, function = _TOOLS[name].split(":")
-    try:
-        found: Callable[..., Any] = getattr(import_module(module), function)
-    except ModuleNotFoundError:
-        return None
-    return found
