@@ -93,6 +93,18 @@ def test_a_sick_network_is_told_with_a_cure_that_holds(name):
     assert lw.diagnose_initialization(net, BATCH).ok
 
 
+@pytest.mark.parametrize("depth", [14, 30])
+def test_what_no_recipe_cures_is_sick_all_the_same(depth):
+    """Also where rounding leaves nothing of the signal; what helps most is no cure, and said so."""
+    torch.manual_seed(2)
+    diagnosis = lw.diagnose_initialization(deep(nn.Sigmoid, depth), BATCH)
+    (finding,) = diagnosis.findings
+    assert (finding.kind, finding.cured, diagnosis.ok) == ("signal lost", False, False)
+    assert (diagnosis.before.dependence == 0) == (depth == 30)
+    assert "helps, and is no cure" in diagnosis.verdict
+    assert "no recipe cures it" in diagnosis.verdict
+
+
 class Block(nn.Module):
     """A pre-norm block, whose branches may be scaled, or start at zero."""
 

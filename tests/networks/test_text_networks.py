@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from layerwright.errors import OptionError, ShapeError
+from layerwright.initialization.recipes import initialize
 from layerwright.networks import NETWORKS, network_class
 from layerwright.networks.bag_of_ngrams import BagOfNgrams
 from layerwright.networks.text_bilstm import TextBiLSTM
@@ -46,6 +47,20 @@ def test_padding_never_changes_an_answer(name):
         torch.testing.assert_close(network(padded, lengths), expected)
     assert (expected[0] - expected[1]).abs().max() > 1e-3
     torch.testing.assert_close(network(tokens[:, :0]), expected[3:].expand(4, 3))
+
+
+@pytest.mark.parametrize("name", TEXTS[1:])
+def test_words_start_small_and_padding_at_zero(name):
+    """After the recipe "default" too, which draws what the constructor draws."""
+    torch.manual_seed(0)
+    network = network_class(name)(5000)
+    for _ in range(2):
+        table = network.embedding.weight.detach()
+        assert table[1:].std().item() == pytest.approx(0.1, rel=0.02)
+        assert not table[0].any()
+        with torch.no_grad():
+            network.embedding.weight.fill_(1.0)
+        initialize(network, "default")
 
 
 @ALL

@@ -10,7 +10,8 @@ from layerwright.layers.linear.linear import Linear
 from layerwright.layers.recurrent.bilstm import BiLSTM
 from layerwright.layers.regularization.dropout import Dropout
 from layerwright.networks.checked_arguments import check_counts
-from layerwright.networks.text_inputs import PADDING, example_texts, without_padding
+from layerwright.networks.text_inputs import example_texts, without_padding
+from layerwright.networks.word_embedding import WordEmbedding
 
 torch.fx.wrap("without_padding")  # symbolic tracing records the call and leaves it to the run
 
@@ -68,7 +69,7 @@ class TextBiLSTM(nn.Module):
             hidden_size=hidden_size,
             num_layers=num_layers,
         )
-        self.embedding = nn.Embedding(vocabulary_size, embed_dim, padding_idx=PADDING)
+        self.embedding = WordEmbedding(vocabulary_size, embed_dim)
         self.dropout = Dropout(dropout)
         self.bilstm = BiLSTM(embed_dim, hidden_size, num_layers, dropout=dropout)
         self.pooling = AdditiveAttentionPooling(2 * hidden_size, hidden_size)

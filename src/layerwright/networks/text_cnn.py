@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from layerwright.layers.linear.linear import Linear
 from layerwright.layers.regularization.dropout import Dropout
 from layerwright.networks.checked_arguments import check_count, check_counts
-from layerwright.networks.text_inputs import PADDING, example_texts, without_padding
+from layerwright.networks.text_inputs import example_texts, without_padding
+from layerwright.networks.word_embedding import WordEmbedding
 
 torch.fx.wrap("without_padding")  # symbolic tracing records the call and leaves it to the run
 
@@ -75,7 +76,7 @@ class TextCNN(nn.Module):
         for size in kernel_sizes:
             check_count("TextCNN", "each of kernel_sizes", size)
         self.kernel_sizes = tuple(kernel_sizes)
-        self.embedding = nn.Embedding(vocabulary_size, embed_dim, padding_idx=PADDING)
+        self.embedding = WordEmbedding(vocabulary_size, embed_dim)
         self.convolutions = nn.ModuleList(
             nn.Conv1d(embed_dim, num_maps, size) for size in kernel_sizes
         )

@@ -14,7 +14,8 @@ from layerwright.layers.normalization.layer_norm import LayerNorm
 from layerwright.layers.regularization.dropout import Dropout
 from layerwright.layers.residual.residual import Residual
 from layerwright.networks.checked_arguments import check_counts
-from layerwright.networks.text_inputs import PADDING, example_texts, without_padding
+from layerwright.networks.text_inputs import example_texts, without_padding
+from layerwright.networks.word_embedding import WordEmbedding
 
 torch.fx.wrap("without_padding")  # symbolic tracing records the call and leaves it to the run
 
@@ -78,7 +79,7 @@ class TextTransformer(nn.Module):
             num_heads=num_heads,
             num_layers=num_layers,
         )
-        self.embedding = nn.Embedding(vocabulary_size, embed_dim, padding_idx=PADDING)
+        self.embedding = WordEmbedding(vocabulary_size, embed_dim)
         self.dropout = Dropout(dropout)
         self.attentions = nn.ModuleList()
         self.feed_forwards = nn.ModuleList()

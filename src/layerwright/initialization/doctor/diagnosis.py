@@ -41,6 +41,7 @@ class InitializationFinding:
         layers: the layers that the recipe is applied to; empty for the whole network.
         cure: the same as a line of Python.
         after: the numbers after the cure, in words.
+        cured: whether nothing looks sick then; False where the best recipe only helps.
     """
 
     kind: str
@@ -50,6 +51,7 @@ class InitializationFinding:
     layers: tuple[str, ...]
     cure: str
     after: str
+    cured: bool
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ def _finding(suspicion: Suspicion, before: NetworkSignal, cure: Cure) -> Initial
     layer, found = finding_in_words(suspicion, before)
     after = remedy_in_words(suspicion, layer, cure.signal)
     return InitializationFinding(
-        suspicion.kind, layer, found, cure.recipe, cure.layers, cure.code(), after
+        suspicion.kind, layer, found, cure.recipe, cure.layers, cure.code(), after, cure.clean
     )
 
 

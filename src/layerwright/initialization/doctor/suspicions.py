@@ -45,7 +45,7 @@ def suspicions(signal: NetworkSignal) -> list[Suspicion]:
         found.append(Suspicion("dead", names))
     if names := _outliers(signal):
         found.append(Suspicion("outlier", names))
-    if 0 < signal.dependence < LOST_DEPENDENCE or 0 < signal.gain < LOST_GAIN:
+    if _fades(signal):
         found.append(Suspicion("signal lost"))
     if signal.gain > EXPLODED:
         found.append(Suspicion("exploding"))
@@ -132,6 +132,13 @@ _JUDGES: dict[str, Callable[[Suspicion, NetworkSignal, NetworkSignal], bool]] = 
     "gradient explodes": _less_amplified,
     "saturated": _opened,
 }
+
+
+def _fades(signal: NetworkSignal) -> bool:
+    """Tell whether the signal gets lost on its way; a last layer of zeros ends it at once."""
+    if signal.dependence == 0:
+        return any(0 < layer.dependence < LOST_DEPENDENCE for layer in signal.weighted())
+    return signal.dependence < LOST_DEPENDENCE or 0 < signal.gain < LOST_GAIN
 
 
 def _names(signal: NetworkSignal, wanted: Callable[[LayerSignal], bool]) -> tuple[str, ...]:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from layerwright.initialization.doctor.diagnosis import InitializationDiagnosis
 
 _WIDTH = 100
+_NO_RECIPE = (
+    "  no recipe cures it: fewer layers, residual connections, normalisation or another activation"
+    " may"
+)
 
 
 def number(value: float | None) -> str:
@@ -79,8 +83,11 @@ def verdict_of(diagnosis: "InitializationDiagnosis") -> str:
     lines = []
     for finding in diagnosis.findings:
         lines.append(_filled(f"sick ({finding.kind}): {finding.found}"))
-        lines.append(f"  cure, tried on a copy: {finding.cure}")
+        does = "cure" if finding.cured else "helps, and is no cure"
+        lines.append(f"  {does}, tried on a copy: {finding.cure}")
         lines.append(_filled(f"  then {finding.after}"))
+        if not finding.cured and finding.kind == "signal lost":
+            lines.append(_filled(_NO_RECIPE))
     if not lines:
         said = f"{number(before.dependence)} of the output depends on the input"
         grads = [item.weight_gradient for item in before.weighted() if item.weight_gradient]
