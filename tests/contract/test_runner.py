@@ -175,6 +175,19 @@ def test_needs_are_verified_before_a_rule_runs(need, layer, inputs, words):
         assert words in result.reason
 
 
+@pytest.mark.parametrize("recorded", [False, True])
+def test_determinism_does_not_depend_on_who_asks(recorded):
+    """A layer may compute in another way while gradients are recorded."""
+
+    class TwoWays(nn.Module):
+        def forward(self, x):
+            return x * (2 if torch.is_grad_enabled() else 1)
+
+    probe = Probe(subject_of(Case(TwoWays(), (torch.ones(2, 3),)), 0, lambda cls: {}))
+    with torch.set_grad_enabled(recorded):
+        assert probe.deterministic is None
+
+
 def test_a_layer_that_could_not_be_built_is_left_to_the_rules_that_want_it():
     """All others are skipped."""
 

@@ -211,7 +211,9 @@ class Probe:
             if first.raised:
                 continue
             layer = self.layer(training=training)
-            second = self.attempt(lambda layer=layer: self.call(layer))  # type: ignore[misc]
+            inputs = self.inputs().requiring_grad() if training else self.inputs()
+            with torch.set_grad_enabled(training):  # as those that it is compared with
+                second = self.attempt(lambda: self.call(layer, inputs))  # noqa: B023 - at once
             if second.raised:
                 return f"the second of two equal calls raised {second.raised.words}"
             words = difference(first.output, second.output)

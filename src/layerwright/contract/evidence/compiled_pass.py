@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import torch
 from torch import Tensor, nn
 
 from layerwright.contract.comparing import difference
@@ -13,15 +12,12 @@ from layerwright.contract.gradients import backward
 from layerwright.contract.isolation import seed_all
 from layerwright.contract.probe import Probe, detached
 from layerwright.contract.torch_compat.dynamo import NotTraced, compiled
-from layerwright.contract.trees import Inputs, is_float
+from layerwright.contract.trees import Inputs
 
 # Compiled kernels add in another order; relative to the largest value of a tensor.
 TOLERANCE = 1e-3
 # How much inputs are changed to see whether a layer amplifies roundings.
 NUDGE = 1e-6
-
-# Shapes of results, and blocks for each of them, that are written over.
-_FORMS, _BLOCKS = 50, 20
 
 
 @dataclass(frozen=True)
@@ -120,25 +116,16 @@ def draws_numbers(probe: Probe, *, training: bool) -> bool:
 
 
 def amplifies(probe: Probe, given: Inputs, *, training: bool) -> bool:
-    """Tell whether what means nothing moves the answer as far: a rounding, or memory as it lay.
-
-    `nn.Transformer` reads what its encoder left unwritten at hidden places.
-    """
+    """Tell whether a change of the size of a rounding moves the answer as far."""
     nudged = given.map_floats(lambda x: x * (1 + NUDGE))
-    layers = [probe.layer(training=training) for _ in range(2)]
-    one = answer(probe, layers[0], layers[0], given)
-    write_over_free_memory(probe)
-    other = answer(probe, layers[1], layers[1], nudged)
+    one, other = (
+        answer(probe, layer, layer, inputs)
+        for layer, inputs in (
+            (probe.layer(training=training), given),
+            (probe.layer(training=training), nudged),
+        )
+    )
     return differ(one, other) is not None
-
-
-def write_over_free_memory(probe: Probe) -> None:
-    """Leave other values in free blocks as large as the results of the layer's operators."""
-    results = [item for call in probe.ops for item in call.tensors_out if is_float(item)]
-    forms = dict.fromkeys((item.numel(), item.dtype) for item in results)
-    for size, dtype in list(forms)[:_FORMS]:
-        blocks = [torch.full((size,), 1e3, dtype=dtype) for _ in range(_BLOCKS)]
-        del blocks
 
 
 def _trace(probe: Probe, *, training: bool) -> Traced:

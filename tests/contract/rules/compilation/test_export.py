@@ -5,6 +5,7 @@ import math
 import torch
 from torch import nn
 
+from layerwright.contract.case import Case
 from layerwright.contract.check import check
 
 
@@ -34,6 +35,13 @@ class Baked(Linear):
         if torch.compiler.is_exporting():
             return self.linear(x)
         return self.linear(x) * 2
+
+
+class TwoWays(Linear):
+    """Answers differently where gradients are recorded, as `nn.Transformer` does in eval mode."""
+
+    def forward(self, x):
+        return self.linear(x) * (2 if torch.is_grad_enabled() else 1)
 
 
 class Loop(Linear):
@@ -69,6 +77,22 @@ def test_what_stops_the_export_is_found():
     found = result("CMP003", Baked(), torch.randn(3, 4)).findings[0]
     assert found.severity == "error"
     assert "12 of 12 values differ" in found.found
+
+
+def test_a_layer_with_two_answers_may_be_exported_with_either():
+    """Where it asks whether gradients are recorded; whatever ran before the rule."""
+    for layer, inputs, kwargs in (
+        (TwoWays(), (torch.randn(3, 4),), {}),
+        (
+            nn.Transformer(4, 2, 1, 1, 8, dropout=0.0, batch_first=True).eval(),
+            (torch.randn(2, 3, 4) * 5, torch.randn(2, 3, 4) * 5),
+            {"src_key_padding_mask": torch.tensor([[False, False, True]] * 2)},
+        ),
+    ):
+        case = Case(layer, inputs, kwargs)
+        for before in ((), ("REG010",)):
+            results = check(case, select=["CMP003", *before], tier="full").results
+            assert [item.findings for item in results] == [()] * len(results)
 
 
 def test_what_fixes_the_batch_is_found():

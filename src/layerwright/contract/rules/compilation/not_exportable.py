@@ -1,6 +1,7 @@
 """CMP003 not-exportable."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -14,6 +15,7 @@ from layerwright.contract.finding import Finding
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.torch_compat.export import exported
+from layerwright.contract.trees import Inputs
 
 
 @rule(
@@ -87,11 +89,8 @@ def not_exportable(probe: Probe) -> Iterator[Finding]:
         return
     other = probe.other_inputs()
     with torch.no_grad():
-        expected = probe.attempt(lambda: probe.call(probe.layer(), other.clone()))
         actual = probe.attempt(lambda: call(*other.args, **other.kwargs))
-    if expected.raised or actual.raised:
-        return
-    words = difference(expected.output, actual.output, tolerance=TOLERANCE)
+    words = None if actual.raised else _difference(probe, other, actual.output)
     if words and not amplifies(probe, other, training=False):
         yield Finding(
             where="the exported layer, output",
@@ -103,3 +102,20 @@ def not_exportable(probe: Probe) -> Iterator[Finding]:
             file=probe.place().file,
             line=probe.place().line,
         )
+
+
+def _difference(probe: Probe, other: Inputs, actual: Any) -> str | None:
+    """Tell how the exported layer's answer differs from those of the layer, or None.
+
+    A layer has two where it asks whether gradients are recorded: in eval mode `nn.Transformer`
+    computes what padding hides only if they are, and the places that are not hidden see it.
+    """
+    first = None
+    for recorded in (False, True):
+        with torch.set_grad_enabled(recorded):
+            expected = probe.attempt(lambda: probe.call(probe.layer(), other.clone()))
+        words = difference(expected.output, actual, tolerance=TOLERANCE)
+        if expected.raised or not words:
+            return None
+        first = first or words
+    return first
