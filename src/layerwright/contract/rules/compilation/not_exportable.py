@@ -114,8 +114,10 @@ def _difference(probe: Probe, other: Inputs, actual: Any) -> str | None:
     for recorded in (False, True):
         with torch.set_grad_enabled(recorded):
             expected = probe.attempt(lambda: probe.call(probe.layer(), other.clone()))
+        if expected.raised:
+            return None
         words = difference(expected.output, actual, tolerance=TOLERANCE)
-        if expected.raised or not words:
+        if not words:
             return None
         first = first or words
     return first
