@@ -18,8 +18,8 @@ from layerwright.cli.threads import use_threads
 
 def resume(
     run: Path,
-    network: str | None = None,
     /,
+    network: str | None = None,
     *,
     data: str | None = None,
     data_dir: Path | None = None,

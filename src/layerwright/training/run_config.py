@@ -151,6 +151,6 @@ def _tuples(value: Any) -> Any:
 
 def _how_to_name(name: str, run_dir: Path) -> str:
     if name == "network":
-        return f"for example: layerwright resume {run_dir} file.py:Net"
+        return f"for example: layerwright resume {run_dir} --network file.py:Net"
     option = "metric" if name == "metrics" else name
     return f"with --{option} file.py:name, or {name}=... in Python"
