@@ -72,8 +72,10 @@ def test_an_own_network_must_be_named_again(own_run, capsys, monkeypatch):
     """The messages say how, one after the other; then the run is taken up."""
     monkeypatch.chdir(own_run.dir.parent)
     assert main(["resume", "run"]) == 2
-    assert "layerwright resume run file.py:Net" in capsys.readouterr().err
-    assert main(["resume", "run", "own.py:Net"]) == 2
+    assert "with --network file.py:Net" in capsys.readouterr().err
+    assert main(["resume", "run", "--network", "own.py:Net"]) == 2
     assert "--loss file.py:name" in capsys.readouterr().err
-    assert main(["resume", "run", "own.py:Net", "--loss", "own.py:loss", "--json"]) == 0
+    assert (
+        main(["resume", "run", "--network", "own.py:Net", "--loss", "own.py:loss", "--json"]) == 0
+    )
     assert json.loads(capsys.readouterr().out)["test"] == own_run.test

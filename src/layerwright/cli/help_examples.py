@@ -35,7 +35,10 @@ EXAMPLES = {
     "predict": (("predict runs/customnet-digits-1 seven.png", "class and probability"),),
     "resume": (
         ("resume runs/customnet-digits-1", "go on where it stopped"),
-        ("resume runs/net-1 --network net.py:Net --loss losses.py:focal", "with your own parts named"),
+        (
+            "resume runs/net-1 --network net.py:Net --loss losses.py:focal",
+            "with your own parts named",
+        ),
     ),
     "report": (("report runs/customnet-digits-1", "one page about the run"),),
     "export": (("export runs/customnet-digits-1 net.onnx", "for onnxruntime"),),

@@ -76,7 +76,7 @@ def recipe_from(config: Mapping[str, Any], run_dir: Path, given: Mapping[str, An
         if own is not None and name not in given:
             raise OptionError(
                 f"the run in {run_dir} used your own {name} ({own}), and nothing in a run folder "
-                f"is imported. Fix: name it again, {_how_to_name(name, run_dir)}."
+                f"is imported. Fix: name it again, {_how_to_name(name)}."
             )
         options[name] = given.get(name, _tuples(value))
     return Recipe(**options)
@@ -149,8 +149,8 @@ def _tuples(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _how_to_name(name: str, run_dir: Path) -> str:
-    if name == "network":
-        return f"for example: layerwright resume {run_dir} --network file.py:Net"
+def _how_to_name(name: str) -> str:
     option = "metric" if name == "metrics" else name
-    return f"with --{option} file.py:name, or {name}=... in Python"
+    return (
+        f"with --{option} file.py:{'Net' if name == 'network' else 'name'}, or {name}=... in Python"
+    )
