@@ -38,7 +38,7 @@ def page_in_markdown(rule: Rule, rules: dict[str, Rule]) -> str:
     facts = [
         ("promise", rule.promise),
         ("severity", rule.severity),
-        ("tier", rule.tier),
+        ("runs with", f"`{rule.runs_with}`" if rule.runs_with else "every check"),
         ("judges a layer if", domain_of(rule) or "always"),
         ("excused by", ", ".join(rule.excused_by) or "no trait"),
         ("explains", ", ".join(_link(item, rules) for item in rule.explains) or "nothing"),
@@ -67,10 +67,16 @@ def index_in_markdown(rules: dict[str, Rule]) -> str:
     """Return the list of all rules, by family."""
     lines = ["# Rules", ""]
     for family, members in groupby(rules.values(), key=lambda rule: rule.family):
-        lines += [f"## {family}", "", "| rule | promise | severity | tier |", "| - | - | - | - |"]
+        lines += [
+            f"## {family}",
+            "",
+            "| rule | promise | severity | runs with |",
+            "| - | - | - | - |",
+        ]
         lines += [
             f"| [{rule.id} {rule.name}]({rule.id}.md) | {rule.promise} | {rule.severity} "
-            f"| {rule.tier}{'' if rule.status == 'stable' else f', {rule.status}'} |"
+            f"| {rule.runs_with or 'every check'}"
+            f"{'' if rule.status == 'stable' else f', {rule.status}'} |"
             for rule in members
         ]
         lines.append("")

@@ -21,7 +21,7 @@ NAMES = [
 OPTIONS = {
     "check": [
         "--format", "--ignore", "--input", "--json", "--loss", "--loss-target", "--memory-limit",
-        "--output", "--pdb", "--run-script", "--seed", "--select", "--strict", "--tier",
+        "--output", "--pdb", "--ranks", "--run-script", "--seed", "--select", "--strict", "--tier",
         "--time-limit", "--verbose", "TARGET",
     ],
     "rule": ["--json", "NAME"],
@@ -59,8 +59,8 @@ OPTIONS = {
         "--batch-size", "--device", "--explain", "--json", "--network", "--output", "FILES", "RUN",
     ],
     "resume": [
-        "--data", "--data-dir", "--init", "--json", "--loss", "--metric", "--optimizer",
-        "--schedule", "--threads", "NETWORK", "RUN",
+        "--data", "--data-dir", "--init", "--json", "--loss", "--metric", "--network",
+        "--optimizer", "--schedule", "--threads", "RUN",
     ],
     "report": [
         "--data", "--data-dir", "--device", "--json", "--loss", "--network", "--no-contract",

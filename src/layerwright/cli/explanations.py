@@ -21,10 +21,12 @@ def read_method(explain: tuple[str, ...] | None) -> tuple[str | None, list[Path]
     Raises:
         OptionError: what stands there is neither.
     """
-    from layerwright.inspection.explain_methods import METHODS
-
     if explain is None:
         return None, []
+    from layerwright.inspection.explain_methods import (
+        METHODS,  # torch, which .onnx files do not need
+    )
+
     if explain and explain[0] in METHODS:
         return explain[0], [Path(item) for item in explain[1:]]
     if explain and not Path(explain[0]).suffix and not Path(explain[0]).exists():

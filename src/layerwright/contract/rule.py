@@ -98,6 +98,15 @@ class Rule:
         """The rule's page as it stands in the source."""
         return self.judge.__doc__ or ""
 
+    @property
+    def runs_with(self) -> str:
+        """The option that makes a check run it; "" where every check does."""
+        if self.status == "preview":
+            return f"--select {self.id}"
+        if "ranks" in self.needs:
+            return "--ranks 2"
+        return "--tier full" if self.tier == "full" else ""
+
 
 def rule(
     id: str,  # noqa: A002 - the field's own word

@@ -50,8 +50,8 @@ def main(file: Path, inputs: Path, outputs: Path, *, machine_code: bool) -> int:
         try:
             found = opened.run(tensors)
         except Exception as error:  # noqa: BLE001 - a runtime raises anything
-            said = error if isinstance(error, LayerwrightError) else f"{type(error).__name__}: "
-            problems[str(call)] = f"{said}{str(error).strip()[:600]}"
+            kind = "" if isinstance(error, LayerwrightError) else f"{type(error).__name__}: "
+            problems[str(call)] = f"{kind}{str(error).strip()[:600]}"
             continue
         results |= {f"{call}:{place}": value for place, value in enumerate(found)}
     opened.save_tensors(results, outputs, {"problems": json.dumps(problems)})

@@ -99,6 +99,21 @@ class Progress:
         line = "  ".join(f"{cell:>{max(len(name), 8)}}" for name, cell in cells.items())  # 77 wide
         self.say(line + ("  *" if is_best else ""))
 
+    def outcome(
+        self,
+        monitor: str,
+        headline: str,
+        best: dict[str, Any] | None,
+        test: dict[str, Any] | None,
+    ) -> None:
+        """Say the best epoch by `monitor` and the values on the test split, `headline` last."""
+        if best is not None:
+            value = format_value(monitor, best["validation"][monitor])
+            self.say(f"best epoch {best['epoch']} (validation {monitor} {value})")
+        numbers = {k: v for k, v in (test or {}).items() if isinstance(v, float)}
+        for key in sorted(numbers, key=lambda key: key == headline):
+            self.say(f"test {key} {format_value(key, numbers[key])}")
+
     def _clear(self) -> None:
         if self._width_shown and self._console is not None:
             self._console.file.write("\r" + " " * self._width_shown + "\r")

@@ -15,7 +15,7 @@ from layerwright.training.gradient_steps import NonFiniteStep
 from layerwright.training.interrupts import Interrupts
 from layerwright.training.nonfinite_replay import explain, without_look
 from layerwright.training.positions import memory_state, restore_state
-from layerwright.training.progress import Progress, format_value
+from layerwright.training.progress import Progress
 from layerwright.training.recipe import checkpoint_interval
 from layerwright.training.run import Run
 from layerwright.training.run_config import data_facts
@@ -258,13 +258,9 @@ class Session:
 
     def report(self) -> None:
         """Say the best epoch and the values on the test split, the most important one last."""
-        if self.best is not None:
-            name = self.assembly.monitor[0]
-            value = format_value(name, self.best["validation"][name])
-            self.progress.say(f"best epoch {self.best['epoch']} (validation {name} {value})")
-        numbers = {k: v for k, v in (self.test or {}).items() if isinstance(v, float)}
-        for key in sorted(numbers, key=lambda key: key == self.assembly.headline):
-            self.progress.say(f"test {key} {format_value(key, numbers[key])}")
+        self.progress.outcome(
+            self.assembly.monitor[0], self.assembly.headline, self.best, self.test
+        )
 
     def _interrupted(self) -> Run:
         self._save()
