@@ -101,15 +101,16 @@ class Progress:
 
     def outcome(
         self,
-        monitor: str,
+        monitor: tuple[str, bool],
         headline: str,
         best: dict[str, Any] | None,
         test: dict[str, Any] | None,
     ) -> None:
         """Say the best epoch by `monitor` and the values on the test split, `headline` last."""
         if best is not None:
-            value = format_value(monitor, best["validation"][monitor])
-            self.say(f"best epoch {best['epoch']} (validation {monitor} {value})")
+            name = monitor[0]
+            value = format_value(name, best["validation"][name])
+            self.say(f"best epoch {best['epoch']} (validation {name} {value})")
         numbers = {k: v for k, v in (test or {}).items() if isinstance(v, float)}
         for key in sorted(numbers, key=lambda key: key == headline):
             self.say(f"test {key} {format_value(key, numbers[key])}")

@@ -258,9 +258,7 @@ class Session:
 
     def report(self) -> None:
         """Say the best epoch and the values on the test split, the most important one last."""
-        self.progress.outcome(
-            self.assembly.monitor[0], self.assembly.headline, self.best, self.test
-        )
+        self.progress.outcome(self.assembly.monitor, self.assembly.headline, self.best, self.test)
 
     def _interrupted(self) -> Run:
         self._save()
