@@ -11,6 +11,10 @@ Blocks of steps of the two alternate in lockstep; a pair's ratio is taken within
 median over the pairs is reported, of wall time (which includes waiting for the other process) and
 of the processor time of all processes together.
 
+The scaling efficiency is the time of a step in one process alone, over the number of processes
+times that of a step in all of them: the batch is the same, so that 100 % is a step n times as
+fast. One process is measured first, with the bare loop without DistributedDataParallel.
+
 Bytes per step are read from the loopback interface (Linux), less what passes there while nothing is
 trained: run it where nothing else uses loopback, such as in `unshare -n` with `ip link set lo up`.
 """
@@ -58,9 +62,12 @@ class BareLoop:
 
     def __init__(self, assembly: Assembly, images: Tensor, labels: Tensor) -> None:
         network = copy.deepcopy(assembly.network)
-        self.network = DistributedDataParallel(network)
+        recipe, processes = assembly.recipe, assembly.processes
+        self.network: nn.Module = network
+        if processes.size > 1:
+            self.network = DistributedDataParallel(network)
         self.images, self.labels = images, labels
-        recipe = assembly.recipe
+        self.rank, self.size = processes.rank, processes.size
         self.optimizer = build_optimizer(
             recipe.optimizer,
             parameter_groups(network, recipe.weight_decay),
@@ -72,8 +79,8 @@ class BareLoop:
 
     def _indices(self) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed(0)
-        own = BATCH_SIZE // dist.get_world_size()
-        first = dist.get_rank() * own
+        own = BATCH_SIZE // self.size
+        first = self.rank * own
         while True:
             order = torch.randperm(len(self.images), generator=generator)
             for batch in order.split(BATCH_SIZE):
@@ -117,6 +124,14 @@ class FitLoop:
 
     def _on_due(self) -> bool:
         return self.session._on_due() and self.steps.step < self.end
+
+
+def summed(value: float, processes: OneProcess) -> float:
+    """The sum over all processes, which waits for the slowest."""
+    total = torch.tensor([value], dtype=torch.float64)
+    if processes.size > 1:
+        dist.all_reduce(total)
+    return float(total)
 
 
 def loopback_bytes() -> int | None:
@@ -168,17 +183,16 @@ def measure(network: str, pairs: int, processes: OneProcess) -> dict[str, Any]:
         for pair in range(pairs + 2):
             times: dict[int, tuple[float, float]] = {}
             for loop in (bare, fit) if pair % 2 else (fit, bare):
-                dist.barrier()
+                summed(0.0, processes)
                 wall, cpu = time.perf_counter(), time.process_time()
                 steps = loop.run(block)
-                own = torch.tensor([time.process_time() - cpu], dtype=torch.float64)
-                dist.all_reduce(own)  # waits for the slower process
-                times[id(loop)] = ((time.perf_counter() - wall) / steps, float(own) / steps)
+                spent = summed(time.process_time() - cpu, processes)
+                times[id(loop)] = ((time.perf_counter() - wall) / steps, spent / steps)
             if pair >= 2:  # after warm-up
                 walls.append((times[id(bare)][0], times[id(fit)][0]))
                 cpus.append((times[id(bare)][1], times[id(fit)][1]))
         traffic = {
-            name: bytes_per_step(loop.run, 3 * block)
+            name: bytes_per_step(loop.run, 3 * block) if processes.size > 1 else None
             for name, loop in (("bare", bare), ("fit", fit))
         }
         if folder is not None:
@@ -210,12 +224,12 @@ def work(arguments: argparse.Namespace) -> None:
             arguments.rows.write_text(json.dumps(rows))
 
 
-def start(arguments: argparse.Namespace, rows: Path) -> None:
-    """Start the processes and wait for them."""
+def start(arguments: argparse.Namespace, size: int, scratch: Path) -> list[dict[str, Any]]:
+    """Start the processes, wait for them, and return their rows."""
+    rows = scratch / f"rows-{size}.json"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    size = arguments.processes
     command = [sys.executable, __file__, "--rows", str(rows), "--pairs", str(arguments.pairs)]
     command += ["--networks", *arguments.networks]
     shared = {
@@ -232,6 +246,8 @@ def start(arguments: argparse.Namespace, rows: Path) -> None:
     codes = [process.wait() for process in running]
     if any(codes):
         raise SystemExit("a process failed")
+    found: list[dict[str, Any]] = json.loads(rows.read_text())
+    return found
 
 
 def main() -> None:
@@ -246,32 +262,37 @@ def main() -> None:
         work(arguments)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / "rows.json"
-        start(arguments, file)
-        rows = json.loads(file.read_text())
+        alone = start(arguments, 1, Path(scratch))
+        rows = start(arguments, arguments.processes, Path(scratch))
+    for row, one in zip(rows, alone, strict=True):
+        for name in ("bare", "fit"):
+            row[f"{name}_us_alone"] = one[f"{name}_us"]
+            row[f"{name}_efficiency"] = one[f"{name}_us"] / row[f"{name}_us"] / arguments.processes
     table = Table(
         title=f"Step of {arguments.processes} processes on loopback, batch {BATCH_SIZE} in all, "
         "against a bare DistributedDataParallel loop"
     )
     for column in (
-        *("network", "bare us", "fit us", "wall ratio", "quartiles", "cpu ratio"),
-        *("gradient kB", "bare kB/step", "fit kB/step", "within"),
+        *("network", "bare us", "fit us", "wall ratio", "quartiles", "within", "cpu ratio"),
+        *("efficiency", "gradient kB", "kB/step"),
     ):
         table.add_column(column, justify="right")
     for row in rows:
         low, _, high = row["wall_ratio_quartiles"]
-        kilobytes = [row[name] for name in ("bare_bytes_per_step", "fit_bytes_per_step")]
+        sent = [row[name] for name in ("bare_bytes_per_step", "fit_bytes_per_step")]
         table.add_row(
             row["network"],
             f"{row['bare_us']:.0f}",
             f"{row['fit_us']:.0f}",
             f"{row['wall_ratio']:.3f}",
             f"{low:.3f}-{high:.3f}",
-            f"{row['cpu_ratio']:.3f}",
-            f"{row['gradient_bytes'] / 1e3:.0f}",
-            *("not measured" if value is None else f"{value / 1e3:.0f}" for value in kilobytes),
             "yes" if row["wall_ratio"] <= LIMIT else "no",
+            f"{row['cpu_ratio']:.3f}",
+            f"{100 * row['bare_efficiency']:.0f} %, {100 * row['fit_efficiency']:.0f} %",
+            f"{row['gradient_bytes'] / 1e3:.0f}",
+            ", ".join("not measured" if value is None else f"{value / 1e3:.0f}" for value in sent),
         )
+    table.caption = "efficiency and kB/step: of the bare loop, of fit"
     Console(width=None if sys.stdout.isatty() else 140).print(table)
     if arguments.json:
         arguments.json.write_text(json.dumps({"torch": torch.__version__, "rows": rows}, indent=1))
