@@ -1,14 +1,13 @@
 """Forward passes that leave no trace: modes, buffers and random numbers are put back."""
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from torch import nn
 
 from layerwright.initialization.filling import accelerators_of
+from layerwright.random_numbers import random_numbers_kept
 
 
 @contextmanager
@@ -24,14 +23,10 @@ def undisturbed(network: nn.Module) -> Iterator[None]:
         for module in network.modules()
         for name, buffer in module.named_buffers(recurse=False)
     ]
-    states = np.random.get_state(), random.getstate()  # noqa: NPY002 - layers draw from it
-    kind, indices = accelerators_of(network)
     try:
-        with torch.random.fork_rng(devices=indices, device_type=kind):
+        with random_numbers_kept(*accelerators_of(network)):
             yield
     finally:
-        np.random.set_state(states[0])  # noqa: NPY002 - see above
-        random.setstate(states[1])
         for module, training in modes:
             module.training = training
         with torch.no_grad():
@@ -39,10 +34,3 @@ def undisturbed(network: nn.Module) -> Iterator[None]:
                 if getattr(module, name) is not buffer:
                     setattr(module, name, buffer)
                 buffer.copy_(value)
-
-
-def seed_everything(seed: int) -> None:
-    """Seed torch, numpy and random, so that each pass draws the same dropout masks."""
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - layers draw from the global generator
-    random.seed(seed)

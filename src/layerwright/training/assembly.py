@@ -15,6 +15,7 @@ from layerwright.data.splits import Data
 from layerwright.data.vocabulary import Vocabulary
 from layerwright.errors import OptionError
 from layerwright.initialization.recipes import LSUV, initialize
+from layerwright.random_numbers import seed_all_devices
 from layerwright.training import network_state, random_state
 from layerwright.training.built_in_metrics import ConfusionMatrix
 from layerwright.training.detection import refuse_augmentation
@@ -107,7 +108,7 @@ def assemble(recipe: Recipe, vocabulary: Vocabulary | None = None) -> Assembly:
     optimizer = build_optimizer(
         recipe.optimizer, groups, lr=recipe.lr, device=device, **recipe.optimizer_options
     )
-    random_state.seed_everything(recipe.seed)  # the same stream however the network was built
+    seed_all_devices(recipe.seed)  # the same stream however the network was built
     network.train()
     frozen.keep_statistics(network)
     steps = GradientSteps(

@@ -11,7 +11,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from layerwright.initialization.doctor.activations import FunctionWatch, activation_of, flatness
 from layerwright.initialization.examples import ExampleInputs, floats_in
 from layerwright.initialization.structure import places
-from layerwright.initialization.undisturbed import seed_everything
+from layerwright.random_numbers import seed_all_devices
 
 _WEIGHTS = ("convolution", "linear", "recurrent", "weight")
 
@@ -70,7 +70,7 @@ def watch(
     """
     hooks = _Hooks(network, None if as_in is None else set(as_in.rows))
     try:
-        seed_everything(seed)
+        seed_all_devices(seed)
         given = inputs.map(Tensor.clone)
         with FunctionWatch(hooks.told):
             output = network(*given.args, **given.kwargs)
