@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from layerwright.random_numbers import seed_all_devices
 from layerwright.training import random_state
 
 
@@ -15,7 +16,7 @@ def draws():
 
 def test_a_captured_state_repeats_every_generator():
     """Python, numpy (with its cached normal number) and torch give the same numbers again."""
-    random_state.seed_everything(5)
+    seed_all_devices(5)
     draws()  # leaves numpy with a cached normal number
     state = random_state.capture()
     first = draws()
@@ -36,7 +37,7 @@ def test_seeds_differ():
     """The seed decides; numbers are repeated for the same one only."""
     numbers = []
     for seed in (1, 1, 2):
-        random_state.seed_everything(seed)
+        seed_all_devices(seed)
         numbers.append(draws())
     assert numbers[0] == numbers[1]
     assert all(a != b for a, b in zip(numbers[0], numbers[2], strict=True))
@@ -44,13 +45,13 @@ def test_seeds_differ():
 
 def test_what_happens_inside_preserved_is_not_noticed_outside():
     """Also when it ends in an error."""
-    random_state.seed_everything(3)
+    seed_all_devices(3)
     expected = draws()
-    random_state.seed_everything(3)
+    seed_all_devices(3)
 
     def fail_inside():
         with random_state.preserved():
-            random_state.seed_everything(99)
+            seed_all_devices(99)
             return 1 / 0
 
     with pytest.raises(ZeroDivisionError):

@@ -17,7 +17,6 @@ from layerwright.cli.tensor_specs import tensors_of
 from layerwright.contract.case import Case
 from layerwright.contract.check import check_with
 from layerwright.contract.finding import Report
-from layerwright.contract.isolation import seed_all
 from layerwright.contract.loading.child import report_progress
 from layerwright.contract.loading.scripts import Missing, Script, classes_of, find_in, load_script
 from layerwright.contract.outside import IMPORT_FAILS
@@ -26,6 +25,7 @@ from layerwright.contract.suppression import Config
 from layerwright.errors import LayerwrightError, OptionError, TargetError
 from layerwright.names import nearest
 from layerwright.networks import NETWORKS, network_class
+from layerwright.random_numbers import seed_all
 from layerwright.targets import build_network, load_object
 
 _VOCABULARY_SIZE = 100  # of a built-in network for texts

@@ -7,9 +7,9 @@ from torch import nn
 
 from layerwright.cli.checked_layers import CheckRequest, case_of, list_layers
 from layerwright.contract.building import subject_of
-from layerwright.contract.isolation import seed_all
 from layerwright.errors import OptionError
 from layerwright.initialization.examples import ExampleInputs
+from layerwright.random_numbers import seed_all
 from layerwright.training import random_state
 from layerwright.training.assembly import assemble
 from layerwright.training.run_config import recipe_from

@@ -8,9 +8,9 @@ from typing import Any
 from layerwright.cli.checked_layers import CheckRequest, case_of, list_layers
 from layerwright.cli.diagnosed_networks import network_of_run
 from layerwright.cli.named_objects import named_object
-from layerwright.contract.isolation import seed_all
 from layerwright.contract.trees import Inputs
 from layerwright.errors import OptionError
+from layerwright.random_numbers import seed_all
 
 
 @dataclass(frozen=True)

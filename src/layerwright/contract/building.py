@@ -9,13 +9,14 @@ from torch import nn
 from layerwright.contract.case import Case
 from layerwright.contract.copying import fresh_copy
 from layerwright.contract.inference.rebuilding import CannotRebuild, rebuilder_for
-from layerwright.contract.isolation import isolated, seed_all
+from layerwright.contract.isolation import isolated
 from layerwright.contract.subject import Subject
 from layerwright.contract.traits import traits_of
 from layerwright.contract.trees import Inputs
 from layerwright.contract.unprepared import unprepared
 from layerwright.errors import OptionError
 from layerwright.names import name_of
+from layerwright.random_numbers import seed_all
 
 
 def subject_of(case: Case, seed: int, declared: Callable[[type], Mapping[str, Any]]) -> Subject:

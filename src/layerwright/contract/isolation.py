@@ -6,17 +6,16 @@ import functools
 import inspect
 import io
 import logging
-import random
 import warnings
 from collections.abc import Iterable, Iterator
 from types import CodeType
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from layerwright.contract.source import is_torchs
+from layerwright.random_numbers import random_numbers_kept
 
 _PLAIN = (int, float, complex, bool, str, bytes, type(None), Tensor)
 _CONTAINERS = (list, dict, set)
@@ -37,7 +36,7 @@ def isolated(layer: nn.Module | None = None) -> Iterator[None]:
         warnings.simplefilter("ignore")
         stack.enter_context(hushed_logs())
         stack.callback(restore_state, global_state())
-        stack.enter_context(_random_states())
+        stack.enter_context(random_numbers_kept())
         for kept in kept_by_classes(layer) if layer is not None else ():
             stack.callback(kept.restore)
         yield
@@ -58,24 +57,6 @@ def hushed_logs() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
-
-
-def seed_all(seed: int) -> None:
-    """Seed torch's CPU generator, numpy's and random's."""
-    torch.default_generator.manual_seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - layers draw from the global generator
-    random.seed(seed)
-
-
-@contextlib.contextmanager
-def _random_states() -> Iterator[None]:
-    states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
-    try:
-        yield
-    finally:
-        torch.set_rng_state(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
-        random.setstate(states[2])
 
 
 def global_state() -> dict[str, Any]:

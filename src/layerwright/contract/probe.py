@@ -14,13 +14,13 @@ from layerwright.contract.comparing import difference
 from layerwright.contract.copying import fresh_copy
 from layerwright.contract.gradients import Gradients, backward
 from layerwright.contract.inference.rebuilding import CannotRebuild
-from layerwright.contract.isolation import seed_all
 from layerwright.contract.rule import LayerRaised, Skip
 from layerwright.contract.source import Place, place_of_class
 from layerwright.contract.subject import Subject
 from layerwright.contract.torch_compat.dispatch import OpCall, OpRecorder
 from layerwright.contract.torch_compat.graph import python_functions
 from layerwright.contract.trees import Inputs, map_tensors
+from layerwright.random_numbers import seed_all
 
 if TYPE_CHECKING:
     from layerwright.contract.traits import Traits

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from layerwright.contract.finding import Finding, Result
-from layerwright.contract.isolation import hushed_logs, isolated, seed_all
+from layerwright.contract.isolation import hushed_logs, isolated
 from layerwright.contract.needs import unmet
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import Rule, Skip
 from layerwright.contract.traits import Traits
+from layerwright.random_numbers import seed_all
 
 
 @dataclass(frozen=True)

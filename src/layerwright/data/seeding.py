@@ -4,7 +4,6 @@ Nothing here reads or changes the global generators, except `private_randomness`
 to a user's code and puts them back.
 """
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -12,6 +11,8 @@ from hashlib import blake2b
 import numpy as np
 import torch
 from torch import Tensor
+
+from layerwright.random_numbers import random_numbers_kept, seed_all
 
 
 def mixed_seed(*parts: int | str) -> int:
@@ -54,16 +55,6 @@ def private_randomness(*parts: int | str) -> Iterator[None]:
     A user's transforms draw from these generators. Inside they draw a function of `parts`, and
     what is outside, such as dropout, does not notice.
     """
-    seed = mixed_seed(*parts)
-    torch_state = torch.get_rng_state()
-    numpy_state = np.random.get_state()  # noqa: NPY002 - users' transforms draw from it
-    python_state = random.getstate()
-    try:
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed CUDA as well
-        np.random.seed(seed & 0xFFFFFFFF)  # noqa: NPY002
-        random.seed(seed)
+    with random_numbers_kept():
+        seed_all(mixed_seed(*parts))
         yield
-    finally:
-        torch.set_rng_state(torch_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002
-        random.setstate(python_state)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from layerwright.initialization.examples import ExampleInputs, floats_in
 from layerwright.initialization.filling import assign, value_of
 from layerwright.initialization.structure import Place
-from layerwright.initialization.undisturbed import seed_everything, undisturbed
+from layerwright.initialization.undisturbed import undisturbed
+from layerwright.random_numbers import seed_all_devices
 
 _TOLERANCE = 0.05  # of the variance
 _MAX_ROUNDS = 10
@@ -115,6 +116,6 @@ def _variance(network: nn.Module, inputs: ExampleInputs, owner: nn.Module, seed:
 
 
 def _run(network: nn.Module, inputs: ExampleInputs, seed: int) -> None:
-    seed_everything(seed)
+    seed_all_devices(seed)
     given = inputs.map(Tensor.clone)  # a network may write into what it is given
     network(*given.args, **given.kwargs)

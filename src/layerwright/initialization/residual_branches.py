@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from layerwright.initialization.examples import ExampleInputs, floats_in
 from layerwright.initialization.structure import Place, places
-from layerwright.initialization.undisturbed import seed_everything, undisturbed
+from layerwright.initialization.undisturbed import undisturbed
+from layerwright.random_numbers import seed_all_devices
 
 _ADDITION = "AddBackward0"
 _PRODUCT = "MulBackward0"
@@ -41,7 +42,7 @@ def zero_residual_branches(network: nn.Module, inputs: ExampleInputs) -> list[st
     by_parameter = {id(place.parameter): place for place in places(network)}
     with undisturbed(network), torch.enable_grad():
         network.train()
-        seed_everything(0)
+        seed_all_devices(0)
         given = inputs.map(_leaf)
         outputs = floats_in(network(*given.args, **given.kwargs))
     graph = _Graph([tensor.grad_fn for tensor in outputs if tensor.grad_fn is not None])

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from layerwright.contract.copying import fresh_copy
-from layerwright.contract.isolation import isolated, seed_all
+from layerwright.contract.isolation import isolated
 from layerwright.contract.trees import Inputs
 from layerwright.errors import OptionError
 from layerwright.inspection.example_inputs import drawn
@@ -21,6 +21,7 @@ from layerwright.inspection.failures import Failure, failure_of, place_of
 from layerwright.inspection.parameter_counts import memory_bytes_of
 from layerwright.inspection.torch_compat import WithoutValues, asks_for_values
 from layerwright.names import name_of
+from layerwright.random_numbers import seed_all
 
 MAX_REAL_BYTES = 2 * 2**30  # a larger network is not built, or copied, for a pass with values
 

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from layerwright.errors import OptionError
 from layerwright.initialization.examples import example_inputs_of, floats_in
 from layerwright.initialization.signal.watching import projected
-from layerwright.initialization.undisturbed import seed_everything, undisturbed
+from layerwright.initialization.undisturbed import undisturbed
 from layerwright.inspection.trace_recorder import Recorder
 from layerwright.inspection.trace_statistics import LayerStatistics
 from layerwright.inspection.trace_troubles import Trouble, saturated_layer, troubles
+from layerwright.random_numbers import seed_all_devices
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -149,7 +150,7 @@ def trace(
     with torch.inference_mode(mode=False), torch.enable_grad(), undisturbed(network):
         recorder.attach()
         try:
-            seed_everything(seed)
+            seed_all_devices(seed)
             arguments = examples.map(given)
             output = _forward(network, arguments.args, arguments.kwargs)
             scalar = _scalar(output, target, loss, seed)

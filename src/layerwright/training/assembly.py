@@ -15,7 +15,8 @@ from layerwright.data.splits import Data
 from layerwright.data.vocabulary import Vocabulary
 from layerwright.errors import OptionError
 from layerwright.initialization.recipes import LSUV, initialize
-from layerwright.training import network_state, random_state
+from layerwright.random_numbers import seed_all_devices
+from layerwright.training import network_state
 from layerwright.training.built_in_metrics import ConfusionMatrix
 from layerwright.training.detection import refuse_augmentation
 from layerwright.training.devices import autocast_for
@@ -127,7 +128,7 @@ def assemble(
         recipe.optimizer, groups, lr=recipe.lr, device=device, **recipe.optimizer_options
     )
     # The same stream however the network was built.
-    random_state.seed_everything(processes.random_seed(recipe.seed))
+    seed_all_devices(processes.random_seed(recipe.seed))
     network.train()
     frozen.keep_statistics(network)
     objective = training_objective(recipe, loss, network)

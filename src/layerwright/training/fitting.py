@@ -14,6 +14,7 @@ from layerwright.data.batches import make_batches
 from layerwright.data.interface import Batch
 from layerwright.data.splits import Data
 from layerwright.errors import LayerwrightError, ShapeError
+from layerwright.random_numbers import seed_all_devices
 from layerwright.targets import build_network, resolve_network
 from layerwright.training import random_state
 from layerwright.training.evaluation import evaluation_mode
@@ -29,7 +30,7 @@ def fitting_network(recipe: Recipe, data: Data) -> tuple[nn.Module, Data]:
     wanted = getattr(found, "image_size", None)
     if wanted and data.name == "digits":
         data = data.with_image_size(wanted)
-    random_state.seed_everything(recipe.seed)
+    seed_all_devices(recipe.seed)
     try:
         network = _build(recipe, found, data)
     except ShapeError:

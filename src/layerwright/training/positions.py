@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from layerwright.data.seeding import mixed_seed
+from layerwright.random_numbers import seed_all_devices
 from layerwright.training import network_state, random_state
 from layerwright.training.assembly import Assembly
 from layerwright.training.own_parts import placed_like
@@ -65,7 +66,7 @@ def restore_state(assembly: Assembly, state: Mapping[str, Any]) -> None:
     if rank < len(parts):
         random_state.restore(parts[rank]["random"])
     else:
-        random_state.seed_everything(mixed_seed(assembly.recipe.seed, "rank", rank, steps.step))
+        seed_all_devices(mixed_seed(assembly.recipe.seed, "rank", rank, steps.step))
 
 
 def _placed(saved: Mapping[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:

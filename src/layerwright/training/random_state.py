@@ -1,4 +1,4 @@
-"""The random state of the process: seeded, captured, restored and left as it was found."""
+"""The random state of the process: captured, restored and left as it was found."""
 
 import random
 from collections.abc import Iterator
@@ -10,13 +10,6 @@ import torch
 import torch.utils.deterministic
 
 _settings: Any = torch.utils.deterministic  # a module with properties, unknown to type checkers
-
-
-def seed_everything(seed: int) -> None:
-    """Seed the global generators of torch (all devices), numpy and Python."""
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - users' transforms draw from it
-    random.seed(seed)
 
 
 def capture() -> dict[str, Any]:

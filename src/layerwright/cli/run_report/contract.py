@@ -15,10 +15,10 @@ from layerwright.cli.project_config import project_config
 from layerwright.contract.case import Case
 from layerwright.contract.check import check_with
 from layerwright.contract.finding import Report
-from layerwright.contract.isolation import seed_all
 from layerwright.contract.loading.child import Worker, report_progress
 from layerwright.contract.suppression import Config
 from layerwright.errors import LayerwrightError
+from layerwright.random_numbers import seed_all
 from layerwright.reports.run_page.content import NotMeasured
 from layerwright.targets import constructor_arguments, resolve_network
 from layerwright.training.losses import resolve_loss

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from layerwright.contract.comparing import difference
 from layerwright.contract.gradients import backward
-from layerwright.contract.isolation import seed_all
 from layerwright.contract.probe import Probe, detached
 from layerwright.contract.torch_compat.dynamo import NotTraced, compiled
 from layerwright.contract.trees import Inputs
+from layerwright.random_numbers import seed_all
 
 # Compiled kernels add in another order; relative to the largest value of a tensor.
 TOLERANCE = 1e-3

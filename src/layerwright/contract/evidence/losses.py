@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from layerwright.contract.copying import fresh_copy
-from layerwright.contract.isolation import seed_all
 from layerwright.contract.probe import Probe
 from layerwright.contract.trees import map_tensors
+from layerwright.random_numbers import seed_all
 
 
 @dataclass(frozen=True)

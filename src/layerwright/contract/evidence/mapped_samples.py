@@ -12,11 +12,11 @@ from torch.func import functional_call, grad, vmap
 from layerwright.contract.batch import Batch
 from layerwright.contract.comparing import difference
 from layerwright.contract.gradients import weights_like
-from layerwright.contract.isolation import seed_all
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised
 from layerwright.contract.torch_compat.vmapping import silent_vmap
 from layerwright.contract.trees import Inputs, Named, is_float, named_tensors
+from layerwright.random_numbers import seed_all
 
 # A wrong rule for vmap gives other numbers altogether; kernels round otherwise.
 TOLERANCE = 1e-3

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from layerwright.contract.gradients import weights_like
-from layerwright.contract.isolation import seed_all
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import Skip
 from layerwright.contract.source import Place, place_of_class
 from layerwright.contract.torch_compat.functions import FunctionCall, recorded_functions
 from layerwright.contract.trees import is_float, map_tensors, named_tensors
+from layerwright.random_numbers import seed_all
 
 _SEEN: weakref.WeakKeyDictionary[Probe, list["Replay"]] = weakref.WeakKeyDictionary()
 

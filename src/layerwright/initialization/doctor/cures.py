@@ -14,7 +14,8 @@ from layerwright.initialization.doctor.signals import NetworkSignal
 from layerwright.initialization.doctor.suspicions import Suspicion, is_cured, suspicions
 from layerwright.initialization.examples import ExampleInputs, floats_in
 from layerwright.initialization.recipes import LSUV, initialize
-from layerwright.initialization.undisturbed import seed_everything, undisturbed
+from layerwright.initialization.undisturbed import undisturbed
+from layerwright.random_numbers import seed_all_devices
 
 Recipe = str | Callable[[nn.Module], object]
 
@@ -133,7 +134,7 @@ def _step(
     network: nn.Module, parameters: Sequence[Tensor], inputs: ExampleInputs, seed: int
 ) -> None:
     """Move each parameter against its gradient, its largest value by 0.01."""
-    seed_everything(seed)
+    seed_all_devices(seed)
     given = inputs.map(Tensor.clone)
     outputs = [
         item for item in floats_in(network(*given.args, **given.kwargs)) if item.requires_grad

@@ -22,7 +22,8 @@ from layerwright.initialization.doctor.signals import LayerSignal, NetworkSignal
 from layerwright.initialization.doctor.watching import Call, Pass, watch
 from layerwright.initialization.examples import ExampleInputs
 from layerwright.initialization.signal.watching import Row, final_rows, projected
-from layerwright.initialization.undisturbed import seed_everything, undisturbed
+from layerwright.initialization.undisturbed import undisturbed
+from layerwright.random_numbers import seed_all_devices
 
 _NUM_ROUNDS = 2
 _NETWORK_NUMBERS = ("scale", "dependence", "change", "gain")
@@ -77,7 +78,7 @@ def measure(network: nn.Module, inputs: ExampleInputs, seed: int) -> NetworkSign
 
 
 def _forward(network: nn.Module, inputs: ExampleInputs, seed: int) -> None:
-    seed_everything(seed)
+    seed_all_devices(seed)
     given = inputs.map(Tensor.clone)
     with torch.no_grad():
         network(*given.args, **given.kwargs)

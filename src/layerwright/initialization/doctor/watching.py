@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from layerwright.initialization.examples import ExampleInputs
 from layerwright.initialization.signal.watching import Row, SignalHooks
-from layerwright.initialization.undisturbed import seed_everything
+from layerwright.random_numbers import seed_all_devices
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def watch(
     hooks = SignalHooks(network, _copied, None if as_in is None else set(as_in.rows))
     hooks.attach()
     try:
-        seed_everything(seed)
+        seed_all_devices(seed)
         given = inputs.map(Tensor.clone)
         network(*given.args, **given.kwargs)
     finally:

@@ -14,7 +14,7 @@ from layerwright.initialization.examples import floats_in
 from layerwright.initialization.filling import accelerators_of
 from layerwright.initialization.signal.activations import FunctionWatch, activation_of, flatness
 from layerwright.initialization.structure import places
-from layerwright.initialization.undisturbed import random_numbers_kept
+from layerwright.random_numbers import random_numbers_kept
 
 _WEIGHTS = ("convolution", "linear", "recurrent", "weight")
 

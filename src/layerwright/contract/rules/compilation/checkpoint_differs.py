@@ -11,9 +11,9 @@ from torch.utils.checkpoint import CheckpointError, checkpoint
 from layerwright.contract.comparing import difference
 from layerwright.contract.evidence.compiled_pass import TOLERANCE, Answer, answer
 from layerwright.contract.finding import Finding
-from layerwright.contract.isolation import seed_all
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, rule
+from layerwright.random_numbers import seed_all
 
 # Calls that are compared, each under a seed of its own.
 SEEDS = 16

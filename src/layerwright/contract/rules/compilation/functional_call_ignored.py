@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from layerwright.contract.comparing import difference
 from layerwright.contract.finding import Finding
-from layerwright.contract.isolation import seed_all
 from layerwright.contract.probe import Probe, detached
 from layerwright.contract.rule import LayerRaised, Skip, rule
 from layerwright.contract.source import place_of_attribute
 from layerwright.contract.trees import is_float
+from layerwright.random_numbers import seed_all
 
 
 @rule(

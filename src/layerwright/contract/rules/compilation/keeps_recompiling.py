@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import torch
 
 from layerwright.contract.finding import Finding
-from layerwright.contract.isolation import seed_all
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.torch_compat.dynamo import (
@@ -16,6 +15,7 @@ from layerwright.contract.torch_compat.dynamo import (
 )
 from layerwright.contract.torch_compat.export import exported
 from layerwright.contract.trees import Inputs
+from layerwright.random_numbers import seed_all
 
 # Calls, and how many of them may compile: a first time, once more for what the first call set up
 # or for a size that turns out to be dynamic, and one to spare.

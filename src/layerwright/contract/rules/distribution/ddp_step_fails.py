@@ -9,12 +9,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from layerwright.contract.finding import Finding
 from layerwright.contract.gradients import projection
-from layerwright.contract.isolation import seed_all
 from layerwright.contract.probe import Attempt, Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.source import place_of_parameter
 from layerwright.contract.torch_compat.process_group import process_group_of_one
 from layerwright.contract.trees import Inputs
+from layerwright.random_numbers import seed_all
 
 # Two steps show what the first one leaves behind.
 STEPS = 2

@@ -7,10 +7,10 @@ from torch import Tensor
 from layerwright.contract.comparing import difference
 from layerwright.contract.evidence.replaying import Replay, replays
 from layerwright.contract.finding import Finding
-from layerwright.contract.isolation import seed_all
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, rule
 from layerwright.contract.torch_compat.functions import is_function_node
+from layerwright.random_numbers import seed_all
 
 
 @rule(

@@ -10,10 +10,10 @@ from torch.nn.parameter import is_lazy
 from layerwright.contract.comparing import difference
 from layerwright.contract.evidence.attributes import held_outside
 from layerwright.contract.finding import Finding
-from layerwright.contract.isolation import seed_all
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.source import place_of_attribute
+from layerwright.random_numbers import seed_all
 
 
 @rule(

@@ -11,11 +11,11 @@ from layerwright.contract.comparing import difference
 from layerwright.contract.copying import fresh_copy
 from layerwright.contract.evidence.layer_state import changes, memory_of, parameters_of
 from layerwright.contract.finding import Finding
-from layerwright.contract.isolation import seed_all
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.source import place_of_attribute
 from layerwright.contract.trees import Inputs, named_tensors
+from layerwright.random_numbers import seed_all
 
 
 @rule(

@@ -10,11 +10,11 @@ from layerwright.contract.evidence.module_calls import ModuleCall, recorded_call
 from layerwright.contract.evidence.named_parameters import parameters_by_name
 from layerwright.contract.evidence.usage import place_of_part
 from layerwright.contract.finding import Finding
-from layerwright.contract.isolation import seed_all
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.torch_compat.vmapping import is_mapped
 from layerwright.contract.trees import is_float
+from layerwright.random_numbers import seed_all
 
 _DISTRIBUTIONS = nn.Softmax | nn.Softmax2d | nn.LogSoftmax | nn.Softmin
 

@@ -10,11 +10,11 @@ import torch
 
 from layerwright.contract.comparing import difference
 from layerwright.contract.finding import Finding
-from layerwright.contract.isolation import seed_all
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
 from layerwright.contract.source import Place
 from layerwright.contract.torch_compat.dispatch import OpCall, OpRecorder
+from layerwright.random_numbers import seed_all
 
 SEEDS = 8  # a branch that is left out once in ten calls is seen with more than even odds
 

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from layerwright.contract.comparing import difference
 from layerwright.contract.finding import Finding
-from layerwright.contract.isolation import seed_all
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import LayerRaised, rule
 from layerwright.contract.torch_compat.dispatch import OpRecorder
 from layerwright.contract.trees import is_float, named_tensors
+from layerwright.random_numbers import seed_all
 
 # Operators that ask a tensor for its shape, dtype and device only.
 _SHAPES_ONLY = {

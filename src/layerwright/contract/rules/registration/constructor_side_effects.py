@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from layerwright.contract.finding import Finding
-from layerwright.contract.isolation import global_state, restore_state, seed_all
+from layerwright.contract.isolation import global_state, restore_state
 from layerwright.contract.probe import Probe
 from layerwright.contract.rule import rule
+from layerwright.random_numbers import seed_all
 
 # What may be turned without changing a result by more than roundings.
 _MILD = {
