@@ -88,7 +88,7 @@ _CHOSEN: Mapping[tuple[str, str], Mapping[str, Any]] = {
         **_RESIDUAL,
         "network_options": {"width": 16},
         "epochs": 12,
-        "augment": ("crop",),
+        "augment": ("crop", "rotate"),
     },
     ("resnet9", "cifar10"): {
         **_RESIDUAL,
