@@ -105,7 +105,7 @@ _CHOSEN: Mapping[tuple[str, str], Mapping[str, Any]] = {
     },
     ("text-bilstm", "imdb"): {**_TEXT, "epochs": 4, "lr": 2e-3},
     ("text-cnn", "imdb"): {**_TEXT, "epochs": 4, "lr": 1e-3},
-    ("text-transformer", "imdb"): {**_TEXT, "epochs": 4, "lr": 1e-3},
+    ("text-transformer", "imdb"): {**_TEXT, "epochs": 3, "lr": 1e-3},
 }
 
 
