@@ -54,8 +54,8 @@ def page_in_markdown(rule: Rule, rules: dict[str, Rule]) -> str:
         for other in rules.values()
         if other.family == rule.family and other is not rule
     ]
-    lines = [f"# {rule.id} {rule.name}", "", page.summary, "", "| | |", "| --- | --- |"]
-    lines += [f"| {key} | {value} |" for key, value in facts]
+    head, *rest = (f"| {key} | {value} |" for key, value in facts)
+    lines = [f"# {rule.id} {rule.name}", "", page.summary, "", head, "| --- | --- |", *rest]
     for heading, text in page.sections.items():
         lines += ["", f"## {heading}", "", text]
     if related:
