@@ -43,7 +43,7 @@ format: .venv/all-installed ## put the code into its form
 bench: .venv/all-installed ## print the performance figures, each beside its baseline
 	@set -e; for file in $(BENCHMARKS); do echo "== $$file"; $(BIN)/python $$file; done
 
-pages: .venv/all-installed ## build the rules' pages into build/docs
+pages: .venv/all-installed ## build the documentation site into build/docs/site
 	$(BIN)/python docs/build_pages.py build/docs
 
 # The contract's can share the cores; the others kill processes, fill disks and measure.

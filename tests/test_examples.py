@@ -30,6 +30,14 @@ LAST_LINES = {
         r"right about sentences held out: words alone \d\d(\.\d)? %, words and pairs \d+(\.\d)? %",
         r"'the ending was not bad' is positive \(\d\d\.\d %\)",
     ],
+    "08_serve_a_network.py": [
+        r"200 images answered in \d+ batches, the largest of \d+; the classes are those of the run",
+        r"  no JSON        400  expected JSON such as .*",
+        r"  no image       422  expected an image that can be read",
+        r"  no known kind  415  expected image/png or application/json, received 'text/plain'",
+        r"  wrong shape    422  expected 1 to 32 samples of shape \[1, 28, 28\], received \(1, 2\)",
+        r"  too large      413  expected at most 4194304 bytes",
+    ],
 }
 
 

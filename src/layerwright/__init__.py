@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from layerwright.contract.case import Case as Case
     from layerwright.contract.check import check as check
     from layerwright.contract.traits import traits as traits
+    from layerwright.exporting.export import export as export
     from layerwright.initialization.doctor.diagnosis import (
         diagnose_initialization as diagnose_initialization,
     )
     from layerwright.initialization.recipes import initialize as initialize
+    from layerwright.inspection.summary import summary as summary
+    from layerwright.inspection.trace import trace as trace
     from layerwright.training.evaluate import evaluate as evaluate
     from layerwright.training.fit import fit as fit
     from layerwright.training.predict import predict as predict
@@ -31,11 +34,14 @@ _HOME = {
     "Recipe": "layerwright.training.recipe",
     "Run": "layerwright.training.run",
     "evaluate": "layerwright.training.evaluate",
+    "export": "layerwright.exporting.export",
     "fit": "layerwright.training.fit",
     "initialize": "layerwright.initialization.recipes",
     "predict": "layerwright.training.predict",
     "resume": "layerwright.training.resume",
+    "summary": "layerwright.inspection.summary",
     "testing": "layerwright.testing",
+    "trace": "layerwright.inspection.trace",
     "traits": "layerwright.contract.traits",
 }
 
@@ -46,11 +52,14 @@ __all__ = [
     "check",
     "diagnose_initialization",
     "evaluate",
+    "export",
     "fit",
     "initialize",
     "predict",
     "resume",
+    "summary",
     "testing",
+    "trace",
     "traits",
 ]
 

@@ -8,6 +8,8 @@
     ├── MissingExtraError (ImportError)        an optional dependency is not installed
     ├── RunFolderError    (RuntimeError)       a run folder is missing, in use or not ours
     ├── CheckpointError   (RuntimeError)       a checkpoint is damaged, unsafe or cannot be written
+    ├── ExportError       (RuntimeError)       a network was not exported, or a file is refused
+    ├── ProcessError      (RuntimeError)       another process of the same training has gone
     ├── NonFiniteError    (ArithmeticError)    training met NaN or infinity
     └── ContractError     (AssertionError)     a layer breaks the contract
 
@@ -60,6 +62,18 @@ class RunFolderError(LayerwrightError, RuntimeError):
 
 class CheckpointError(LayerwrightError, RuntimeError):
     """A checkpoint is damaged, holds code, does not fit or cannot be written."""
+
+    exit_code = 1
+
+
+class ExportError(LayerwrightError, RuntimeError):
+    """A network cannot be exported, its file computes something else, or a file is refused."""
+
+    exit_code = 1
+
+
+class ProcessError(LayerwrightError, RuntimeError):
+    """Another process that trains the same network has failed, was killed or does not answer."""
 
     exit_code = 1
 

@@ -144,7 +144,7 @@ def build_network(
         "num_outputs": num_outputs,
         "vocabulary_size": vocabulary_size,
     }
-    network = maker(**_arguments(maker, known, options))
+    network = maker(**constructor_arguments(maker, known, options))
     if not isinstance(network, nn.Module):
         raise OptionError(
             f"{name_of(maker)} expected to return an nn.Module, received {type(network).__name__}."
@@ -152,7 +152,7 @@ def build_network(
     return network
 
 
-def _arguments(
+def constructor_arguments(
     maker: Callable[..., Any], known: Mapping[str, Any], options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Choose what of `known` the constructor names; refuse missing and unknown arguments."""

@@ -21,13 +21,15 @@ ALLOWED = {
     "initialization": {"errors", "names", "random_numbers"},
     "targets": {"errors", "names"},
     "contract": {"", "errors", "names", "random_numbers", "targets"},
+    "inspection": {"errors", "names", "random_numbers", "contract", "initialization"},
     "reports": {"errors", "names", "contract"},
     "pytest_plugin": set(),
     "testing": {"errors", "contract", "pytest_plugin"},
     "training": {"", "errors", "names", "random_numbers", "targets", "data", "initialization",
-                 "layers"},
+                 "inspection", "layers"},
+    "exporting": {"", "errors", "names", "data", "initialization", "training"},
     "cli": {"", "errors", "names", "random_numbers", "targets", "data", "initialization",
-            "training", "networks", "layers", "contract", "reports"},
+            "inspection", "training", "networks", "layers", "contract", "reports", "exporting"},
     "__main__": {"cli"},
 }  # fmt: skip
 # Only inside a function, so that nothing is imported before it is asked for.

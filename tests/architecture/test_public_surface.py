@@ -14,14 +14,14 @@ from layerwright.cli.recipe_options import RecipeOptions
 from layerwright.training.recipe import Recipe
 
 NAMES = [
-    "Case", "Recipe", "Run", "check", "diagnose_initialization", "evaluate", "fit", "initialize",
-    "predict", "resume", "testing", "traits",
+    "Case", "Recipe", "Run", "check", "diagnose_initialization", "evaluate", "export", "fit",
+    "initialize", "predict", "resume", "summary", "testing", "trace", "traits",
 ]  # fmt: skip
 
 OPTIONS = {
     "check": [
         "--format", "--ignore", "--input", "--json", "--loss", "--loss-target", "--memory-limit",
-        "--output", "--pdb", "--run-script", "--seed", "--select", "--strict", "--tier",
+        "--output", "--pdb", "--ranks", "--run-script", "--seed", "--select", "--strict", "--tier",
         "--time-limit", "--verbose", "TARGET",
     ],
     "rule": ["--json", "NAME"],
@@ -31,24 +31,45 @@ OPTIONS = {
         "--input", "--json", "--network", "--picture", "--recipe", "--run-script", "--seed",
         "TARGET",
     ],
+    "summary": [
+        "--backward", "--depth", "--input", "--json", "--network", "--no-time", "--run-script",
+        "--seed", "TARGET",
+    ],
+    "graph": [
+        "--depth", "--input", "--json", "--layout", "--network", "--run-script", "--seed", "FILE",
+        "TARGET",
+    ],
     "train": [
         "--accumulate", "--augment", "--batch-size", "--checkpoint-every", "--clip-norm",
         "--compile", "--data", "--data-dir", "--device", "--epochs", "--freeze", "--from",
         "--image-size", "--init", "--json", "--l1", "--label-smoothing", "--limit", "--loss",
         "--lr", "--lr-factor", "--metric", "--mixup", "--monitor", "--nan-guard",
-        "--network", "--network-option", "--no-compile", "--no-nan-guard", "--no-tensorboard",
-        "--optimizer", "--optimizer-option", "--patience", "--precision", "--run-dir",
-        "--schedule", "--seed", "--show-parameters", "--tensorboard", "--text-option", "--threads",
-        "--validation", "--weight-decay", "--workers", "TARGET",
+        "--network", "--network-option", "--no-compile", "--no-nan-guard", "--no-shard",
+        "--no-sync-batch-norm", "--no-tensorboard", "--no-watch", "--optimizer",
+        "--optimizer-option", "--patience", "--precision", "--run-dir", "--schedule", "--seed",
+        "--shard", "--show-parameters", "--sync-batch-norm", "--tensorboard", "--text-option",
+        "--threads", "--validation", "--watch", "--watch-every", "--weight-decay", "--workers",
+        "TARGET",
     ],
     "evaluate": [
         "--batch-size", "--data", "--data-dir", "--device", "--json", "--loss", "--metric",
         "--network", "--split", "RUN",
     ],
-    "predict": ["--batch-size", "--device", "--json", "--network", "FILES", "RUN"],
+    "predict": [
+        "--batch-size", "--device", "--explain", "--json", "--network", "--output", "FILES", "RUN",
+    ],
     "resume": [
-        "--data", "--data-dir", "--init", "--json", "--loss", "--metric", "--optimizer",
-        "--schedule", "--threads", "NETWORK", "RUN",
+        "--data", "--data-dir", "--init", "--json", "--loss", "--metric", "--network",
+        "--optimizer", "--schedule", "--threads", "RUN",
+    ],
+    "report": [
+        "--data", "--data-dir", "--device", "--json", "--loss", "--network", "--no-contract",
+        "--output", "--png", "--split", "RUN", "RUN_B",
+    ],
+    "export": [
+        "--aot", "--data", "--data-dir", "--dynamic", "--fixed-batch", "--input", "--json",
+        "--max-accuracy-drop", "--network", "--optimize", "--run-script", "--seed", "FILE",
+        "TARGET",
     ],
     "env": ["--json"],
 }  # fmt: skip

@@ -5,6 +5,7 @@ import inspect
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ import pytest
 from layerwright import __version__
 from layerwright.cli import env
 from layerwright.cli.app import VERBS, build_app, main
+from layerwright.cli.help_examples import EXAMPLES, EXIT_CODES
 from layerwright.errors import CheckpointError, DataError
 
 
@@ -62,6 +64,18 @@ def test_help_says_every_word_of_the_docstring(verb, capsys):
         assert re.sub(r"\s+", "", text) in shown
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_ends_with_examples_and_exit_codes(verb, capsys):
+    """As a man page does; each example is a command line that the verb takes."""
+    main([verb, "--help"])
+    end = capsys.readouterr().out.rpartition("╯")[2]
+    assert EXIT_CODES in " ".join(end.split())
+    for line, _ in EXAMPLES[verb]:
+        assert f"layerwright {line}\n" in re.sub(r" +\n", "\n", end)
+        command, *_ = build_app().parse_args(shlex.split(line), exit_on_error=False)
+        assert command.__name__ == verb
+
+
 def test_listing_verbs_imports_none_of_them():
     """A verb's module is imported when it runs."""
     code = (
@@ -70,7 +84,13 @@ def test_listing_verbs_imports_none_of_them():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(
-        ["layerwright", "layerwright.cli", "layerwright.cli.app", "layerwright.errors"]
+        [
+            "layerwright",
+            "layerwright.cli",
+            "layerwright.cli.app",
+            "layerwright.cli.help_examples",
+            "layerwright.errors",
+        ]
     )
 
 
@@ -95,7 +115,7 @@ def test_the_console_script_is_the_entry_point():
             ["trian"],
             (
                 'error: Unknown command "trian". Did you mean "train"? Available commands: '
-                "check, rule, rules, new, init, train, evaluate, predict, ... "
+                "check, rule, rules, new, init, summary, graph, train, ... "
                 "See: layerwright --help\n"
             ),
         ),

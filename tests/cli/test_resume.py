@@ -33,13 +33,14 @@ def test_a_run_of_built_in_parts_needs_its_folder_only(calls, capsys):
     assert capsys.readouterr() == ("progress\n", "")
 
 
-def test_own_objects_are_named_again(calls, tmp_path, monkeypatch):
+@pytest.mark.parametrize("network_words", [["--network", "own.py:net"], ["own.py:net"]])
+def test_own_objects_are_named_again(network_words, calls, tmp_path, monkeypatch):
     """Each from file.py:name; nothing that was not named is passed."""
     monkeypatch.chdir(tmp_path)
     names = ["net", "data", "loss", "optimizer", "schedule", "init", "metric"]
     (tmp_path / "own.py").write_text("".join(f"def {name}(): return {name!r}\n" for name in names))
     words = [word for name in names[1:] for word in (f"--{name}", f"own.py:{name}")]
-    assert main(["resume", "some/run", "own.py:net", *words, "--data-dir", "x"]) == 0
+    assert main(["resume", "some/run", *network_words, *words, "--data-dir", "x"]) == 0
     ((_, network, data), options) = calls.arguments[0]
     assert (network(), data, options.pop("data_dir")) == ("net", "data", "x")
     (metric,) = options.pop("metrics")
@@ -71,8 +72,10 @@ def test_an_own_network_must_be_named_again(own_run, capsys, monkeypatch):
     """The messages say how, one after the other; then the run is taken up."""
     monkeypatch.chdir(own_run.dir.parent)
     assert main(["resume", "run"]) == 2
-    assert "layerwright resume run file.py:Net" in capsys.readouterr().err
-    assert main(["resume", "run", "own.py:Net"]) == 2
+    assert "with --network file.py:Net" in capsys.readouterr().err
+    assert main(["resume", "run", "--network", "own.py:Net"]) == 2
     assert "--loss file.py:name" in capsys.readouterr().err
-    assert main(["resume", "run", "own.py:Net", "--loss", "own.py:loss", "--json"]) == 0
+    assert (
+        main(["resume", "run", "--network", "own.py:Net", "--loss", "own.py:loss", "--json"]) == 0
+    )
     assert json.loads(capsys.readouterr().out)["test"] == own_run.test

@@ -30,11 +30,17 @@ def test_a_slow_rule_says_so(capsys):
     assert "A breach is a note, runs with --tier full." in capsys.readouterr().out
 
 
+def test_a_rule_about_several_processes_says_so(capsys):
+    """Neither tier brings it."""
+    assert main(["rule", "DST003"]) == 0
+    assert "A breach is an error, runs with --ranks 2." in capsys.readouterr().out
+
+
 def test_a_preview_rule_says_how_to_run_it(capsys):
     """No tier brings it."""
     assert main(["rule", "DST002"]) == 0
     shown = capsys.readouterr().out
-    assert "A breach is a warning, runs with --select DST002 only. Since 0.1, preview." in shown
+    assert "A breach is a warning, runs with --select DST002. Since 0.1, preview." in shown
 
 
 def test_json_holds_the_facts_and_the_sections(capsys):

@@ -8,14 +8,18 @@ from layerwright.contract.catalog import catalog
 
 
 def test_every_rule_is_listed_with_its_promise(capsys):
-    """Under its family, with severity, and the full tier where it is slow."""
+    """Under its family, with severity, and what a check must be given for it to run."""
     assert main(["rules"]) == 0
     lines = capsys.readouterr().out.splitlines()
     for rule in catalog():
         (place,) = [n for n, line in enumerate(lines) if line.startswith(f"  {rule.id} ")]
         assert rule.name in lines[place]
         assert rule.severity in lines[place]
-        assert ("full tier" in lines[place]) == (rule.tier == "full")
+        wanted = "" if rule.tier == "standard" else "with --tier full"
+        wanted = "with --ranks 2" if "ranks" in rule.needs else wanted
+        wanted = f"with --select {rule.id}" if rule.status == "preview" else wanted
+        assert wanted in lines[place]
+        assert wanted or "with --" not in lines[place]
         assert lines[place + 1].strip() == rule.promise
     families = [line for line in lines if not line.startswith(" ")][:-1]
     assert families == list(dict.fromkeys(rule.family for rule in catalog()))

@@ -126,8 +126,9 @@ def test_every_option_reaches_the_recipe(calls):
         "device": ("cpu", "cpu"),
         "seed": ("9", 9),
         "checkpoint-every": ("200steps", "200steps"),
+        "watch-every": ("7", 7),
     }
-    flags = {"compile": True, "no-nan-guard": False, "tensorboard": True}
+    flags = {"watch": True, "no-nan-guard": False, "tensorboard": True}
     words = [word for name, (text, _) in options.items() for word in (f"--{name}", text)]
     assert main(["train", *words, *(f"--{flag}" for flag in flags)]) == 0
     expected = {name: value for name, (_, value) in options.items()} | {
@@ -138,7 +139,10 @@ def test_every_option_reaches_the_recipe(calls):
     expected["start_from"] = expected.pop("from")
     fields = {name.replace("-", "_"): value for name, value in expected.items()}
     assert calls.arguments[0]["recipe"] == Recipe(**fields)
-    assert set(fields) == set(Recipe.__dataclass_fields__)
+    apart = ("compile", "shard", "sync_batch_norm")  # two of them cannot be watched
+    assert main(["train", *(f"--{name.replace('_', '-')}" for name in apart)]) == 0
+    assert all(getattr(calls.arguments[1]["recipe"], name) is True for name in apart)
+    assert {*fields, *apart} == set(Recipe.__dataclass_fields__)
 
 
 def test_options_may_be_repeated_and_hold_any_literal(calls):

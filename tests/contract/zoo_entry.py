@@ -56,7 +56,12 @@ def report_of(path, which):
     entry = load(path)
     more = getattr(entry, "PREVIEW", ())
     select = sorted({rule.id[:3] for rule in catalog()} | set(more)) if more else None
-    return check(case_of(entry, which), tier=getattr(entry, "TIER", "standard"), select=select)
+    return check(
+        case_of(entry, which),
+        tier=getattr(entry, "TIER", "standard"),
+        select=select,
+        ranks=getattr(entry, "RANKS", 0),
+    )
 
 
 def roots(report):

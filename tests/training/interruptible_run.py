@@ -87,6 +87,8 @@ def main(run_dir: Path, kind: str, counter: Path) -> None:
                 mixup=0.4 if kind == "memory" else 0.0,  # a dataset tells no number of classes
                 l1=1e-4,
                 seed=3,
+                watch=True,
+                watch_every=4,
             ),
             run_dir=run_dir,
         )

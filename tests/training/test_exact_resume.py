@@ -57,7 +57,7 @@ def assert_same_bits(run_dir, reference):
     mine = Checkpoints(run_dir / "checkpoints").newest_intact()
     theirs = Checkpoints(reference / "checkpoints").newest_intact()
     assert differences(mine, theirs) == []
-    for name in ("metrics.jsonl",):
+    for name in ("metrics.jsonl", "watch.jsonl"):
         assert (run_dir / name).read_bytes() == (reference / name).read_bytes()
 
 
@@ -93,7 +93,7 @@ def interrupt_until_done(tmp_path, kind, seed, stops):
 
 
 def test_killed_and_resumed_runs_end_with_the_same_bits(uninterrupted, tmp_path):
-    """Weights, best weights, optimizer, random state, history and metrics file are identical."""
+    """Weights, best weights, optimizer, random state, history and both files of rows."""
     kind, reference, steps = uninterrupted
     run_dir, resumed_steps, _ = interrupt_until_done(tmp_path, kind, seed=1, stops=3)
     assert resumed_steps == steps

@@ -219,7 +219,7 @@ def test_resume_wants_a_user_s_own_network_again(tmp_path):
     path = tmp_path / "run"
     assert str(caught.value) == (
         f"the run in {path} used your own network (Linear), and nothing in a run folder is "
-        f"imported. Fix: name it again, for example: layerwright resume {path} file.py:Net."
+        f"imported. Fix: name it again, with --network file.py:Net, or network=... in Python."
     )
 
 

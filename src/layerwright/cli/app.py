@@ -12,9 +12,13 @@ from pathlib import Path
 from cyclopts import App, CycloptsError, Parameter
 
 from layerwright import __version__
+from layerwright.cli.help_examples import epilogue
 from layerwright.errors import LayerwrightError
 
-VERBS = ("check", "rule", "rules", "new", "init", "train", "evaluate", "predict", "resume", "env")
+VERBS = (
+    "check", "rule", "rules", "new", "init", "summary", "graph", "train", "evaluate", "predict",
+    "resume", "report", "export", "env",
+)  # fmt: skip
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
@@ -58,8 +62,16 @@ def build_app() -> App:
     )
     for place, verb in enumerate(VERBS):
         app.command(
-            f"layerwright.cli.{verb}:{verb}", name=verb, help=_docstring(verb), sort_key=place
+            f"layerwright.cli.{verb}:{verb}",
+            name=verb,
+            help=_docstring(verb),
+            help_epilogue=epilogue(verb),
+            sort_key=place,
         )
+    app.register_install_completion_command(
+        add_to_startup=False,  # a shell's own start file is the user's
+        help="Write the script that completes verbs and options with the tab key.",
+    )
     return app
 
 
@@ -73,5 +85,6 @@ def _docstring(verb: str) -> str | None:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    rank = f"rank {os.environ['RANK']}: " if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""
+    print(f"{rank}error: {message}", file=sys.stderr)
     return code

@@ -45,6 +45,7 @@ def check(  # noqa: PLR0913 - the options of the command line
     run_script: Annotated[bool, Flag] = False,
     pdb: Annotated[bool, Flag] = False,
     seed: int = 0,
+    ranks: int = 0,
     time_limit: float = 120.0,
     memory_limit: float = 8.0,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
@@ -59,20 +60,22 @@ def check(  # noqa: PLR0913 - the options of the command line
             built-in network.
         inputs: forward's arguments: SHAPE[:DTYPE[:LOW..HIGH]], such as 2x3x32x32,
             4x7:int64:0..100 or mask=4x7:bool; repeatable. Default: example_inputs of the class.
-        tier: standard, or full with compilers, export and distribution.
+        tier: standard, the default, or full with compilers, export and distribution.
         select: id, beginning of an id, or name of the rules to run; repeatable.
         ignore: id, beginning of an id, or name of the rules to leave out; repeatable.
         strict: warnings too make the exit code 1.
         loss: built-in loss, or file.py:name, for the rules that look at layer and loss together.
         loss_target: the loss's target, written as for --input.
-        format: text, json, sarif, html or junit.
+        format: text, the default, json, sarif, html or junit.
         output: file to write the report to; default the terminal.
         verbose: list every rule and its outcome.
         run_script: run all of a script, its training too.
         pdb: stop in the debugger at the line that the first finding points to.
-        seed: of everything random.
-        time_limit: seconds for one layer.
-        memory_limit: gigabytes for one layer.
+        seed: of everything random; default 0.
+        ranks: number of processes, from 2, that train copies of the layer together, for the rules
+            that look at several: DST003 and DST004. Linux only.
+        time_limit: seconds for one layer; default 120.
+        memory_limit: gigabytes for one layer; default 8.
         as_json: the same as --format json.
     """
     use_threads(None)
@@ -88,9 +91,12 @@ def check(  # noqa: PLR0913 - the options of the command line
         loss_target=loss_target,
         tier=tier,
         seed=seed,
+        ranks=ranks,
         run_script=run_script,
         config=with_options(project_config(), select, ignore),
-        command=_command(target, inputs, loss, loss_target, tier, seed, run_script=run_script),
+        command=_command(
+            target, inputs, loss, loss_target, tier, seed, ranks, run_script=run_script
+        ),
     )
     if pdb:
         from layerwright.cli.debugger import debug
@@ -108,6 +114,7 @@ def _command(
     loss_target: str | None,
     tier: str,
     seed: int,
+    ranks: int,
     *,
     run_script: bool,
 ) -> str:
@@ -123,6 +130,8 @@ def _command(
         words += ["--tier", tier]
     if seed:
         words += ["--seed", str(seed)]
+    if ranks:
+        words += ["--ranks", str(ranks)]
     if run_script:
         words.append("--run-script")
     return shlex.join(words)
@@ -136,22 +145,22 @@ def _reports(request: "CheckRequest", time_limit: float, memory_limit: int) -> "
 
     limits: dict[str, Any] = {"time_limit_s": time_limit, "memory_limit_bytes": memory_limit}
     with Worker() as worker:
-        listing = _value(worker.run(list_layers, request, **limits), request.target)
+        listing: Listing = value_of(worker.run(list_layers, request, **limits), request.target)
         reports = []
         for name in listing.names:
             outcome = worker.run(check_layer, request, name, **limits)
             if outcome.ended == "returned":
                 reports.append(outcome.value)
             elif outcome.ended == "raised":
-                _value(outcome, name)
+                value_of(outcome, name)
             else:
-                reports.append(_death(name, outcome, request))
+                reports.append(report_of_death(name, outcome, request))
     if reports and listing.notes:
         reports[0] = replace(reports[0], notes=(*listing.notes, *reports[0].notes))
     return [*listing.failures, *reports]
 
 
-def _value(outcome: "Outcome", name: str) -> "Listing":
+def value_of(outcome: "Outcome", name: str) -> Any:
     """Return what the child returned; a user's mistake becomes the same error here."""
     from layerwright import errors
 
@@ -165,7 +174,7 @@ def _value(outcome: "Outcome", name: str) -> "Listing":
     raise TargetError(f"{name} could not be loaded: its process {outcome.error}.{said}")
 
 
-def _death(name: str, outcome: "Outcome", request: "CheckRequest") -> "Report":
+def report_of_death(name: str, outcome: "Outcome", request: "CheckRequest") -> "Report":
     """Report a layer that took its process with it, and the line that it stood at."""
     from layerwright.contract.outside import PROCESS_ENDS
 

@@ -43,6 +43,7 @@ class CheckRequest:
         loss_target: spec of the loss's target.
         tier: "standard" or "full".
         seed: of everything random.
+        ranks: number of processes that train the layer together; 0 for none.
         run_script: run a script's own work too.
         config: of pyproject.toml, with the options on top.
         command: the command line without the rules.
@@ -54,6 +55,7 @@ class CheckRequest:
     loss_target: str | None = None
     tier: Tier = "standard"
     seed: int = 0
+    ranks: int = 0
     run_script: bool = False
     config: Config = field(default_factory=Config)
     command: str = "layerwright check"
@@ -113,6 +115,7 @@ def check_layer(request: CheckRequest, name: str) -> Report:
             request.config,
             tier=request.tier,
             seed=request.seed,
+            ranks=request.ranks,
             command=request.command,
             notes=_missing_inputs(case),
             on_rule=lambda rule: report_progress(f"{rule.id} {rule.name}"),

@@ -30,11 +30,11 @@ def evaluate(
         network: your own network, file.py:Net, if the run trained one.
         data: data set, folder of images or file.py:name; default the run's own data.
         data_dir: folder with local copies of the built-in data sets.
-        split: train, validation or test.
+        split: train, validation or test, the default.
         loss: built-in loss, or file.py:name; default the run's.
         metrics: built-in metric, or file.py:name; repeatable; default the run's.
-        batch_size: samples per forward pass.
-        device: auto, cpu, cuda, cuda:1, mps.
+        batch_size: samples per forward pass; default 256.
+        device: auto, the default, cpu, cuda, cuda:1, mps.
         as_json: print one JSON object.
     """
     from layerwright.training.evaluate import evaluate as evaluate_run

@@ -45,7 +45,7 @@ def init(
         picture: file to draw signal and gradients to, .png or .svg.
         network: your own network, file.py:Net, if the run trained one.
         run_script: run all of a script, its training too.
-        seed: of everything random.
+        seed: of everything random; default 0.
         as_json: print one JSON object.
     """
     use_threads(None)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,11 @@ def console_for(*, as_json: bool) -> "Console":
     from rich.console import Console
 
     return Console(stderr=as_json)
+
+
+def is_first_process() -> bool:
+    """Whether this process speaks for all that torchrun has started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def print_json(content: Mapping[str, Any]) -> None:

@@ -53,11 +53,18 @@ class RecipeOptions:
         monitor: validation metric that selects the best checkpoint.
         precision: float32, or bfloat16 for autocast.
         compile: run the network through torch.compile.
+        sync_batch_norm: under torchrun, batch norm sees the whole batch (the default), or each
+            process's part of it.
+        shard: under torchrun, each process keeps a part of the weights and of the optimizer's state
+            (FSDP2) in place of a copy.
         device: auto, cpu, cuda, cuda:1, mps.
         seed: decides initial weights, data order, dropout and augmentation.
         checkpoint_every: seconds such as 30s, or steps such as 200steps.
         nan_guard: stop before a non-finite loss or gradient reaches the weights.
         tensorboard: write TensorBoard events into the run folder.
+        watch: record what passes each layer into the run folder, with a heat map, and say which
+            layer is the first that dies or explodes.
+        watch_every: steps between two records; default: about 100 records in the run.
     """
 
     network: str | None = None
@@ -92,11 +99,15 @@ class RecipeOptions:
     monitor: str | None = None
     precision: str | None = None
     compile: bool | None = None
+    sync_batch_norm: bool | None = None
+    shard: bool | None = None
     device: str | None = None
     seed: int | None = None
     checkpoint_every: str | None = None
     nan_guard: bool | None = None
     tensorboard: bool | None = None
+    watch: bool | None = None
+    watch_every: int | None = None
 
     def given(self) -> dict[str, Any]:
         """Return the fields of a Recipe that were given, with what "file.py:name" names loaded.

@@ -6,14 +6,20 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from layerwright.cli.named_objects import named_data, named_object
-from layerwright.cli.output import console_for, exit_code_of, print_json, run_as_json
+from layerwright.cli.output import (
+    console_for,
+    exit_code_of,
+    is_first_process,
+    print_json,
+    run_as_json,
+)
 from layerwright.cli.threads import use_threads
 
 
 def resume(
     run: Path,
-    network: str | None = None,
     /,
+    network: str | None = None,
     *,
     data: str | None = None,
     data_dir: Path | None = None,
@@ -58,6 +64,6 @@ def resume(
         console=console_for(as_json=as_json),
         **objects,
     )
-    if as_json:
+    if as_json and is_first_process():
         print_json(run_as_json(result))
     return exit_code_of(result)

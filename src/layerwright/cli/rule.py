@@ -47,9 +47,7 @@ def rule(
         return 0
     print(f"{found.id} {found.name}")
     print(f"\nPromise: {found.promise}.")
-    runs = "" if found.tier == "standard" else ", runs with --tier full"
-    if found.status == "preview":
-        runs = f", runs with --select {found.id} only"
+    runs = f", runs with {found.runs_with}" if found.runs_with else ""
     print(f"A breach is {_article(found.severity)}{runs}. Since {found.since}, {found.status}.")
     if domain_of(found):
         print(f"Judges a layer if: {domain_of(found)}.")

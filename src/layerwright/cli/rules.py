@@ -28,7 +28,7 @@ def rules(
     for family, members in groupby(found, key=lambda item: item.family):
         print(family)
         for item in members:
-            marks = [item.severity] + ["full tier"] * (item.tier == "full")
+            marks = [item.severity, *([f"with {item.runs_with}"] if item.runs_with else [])]
             marks += [item.status] * (item.status != "stable")
             print(f"  {item.id} {item.name} ({', '.join(marks)})\n      {item.promise}")
     stable = sum(item.status == "stable" for item in found)

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from layerwright.cli.named_objects import named_object, required_arguments
-from layerwright.cli.output import console_for, exit_code_of, print_json, run_as_json
+from layerwright.cli.output import (
+    console_for,
+    exit_code_of,
+    is_first_process,
+    print_json,
+    run_as_json,
+)
 from layerwright.cli.recipe_options import RecipeOptions
 from layerwright.cli.threads import use_threads
 from layerwright.errors import OptionError
@@ -38,6 +44,9 @@ def train(
     An option that is left out is decided by the recipe: your own, or the one chosen for this
     network and data. Ctrl-C stops with a checkpoint; layerwright resume RUN continues.
 
+    On several processes: torchrun --nproc-per-node 2 -m layerwright train ... The batch size stays
+    that of the whole batch, of which each process takes its part.
+
     Args:
         target: built-in network, file.py:Net, or file.py:recipe (a function returning a Recipe).
         options: the fields of the recipe.
@@ -52,17 +61,21 @@ def train(
         return _show_parameters(recipe, as_json=as_json)
 
     from layerwright.training.fit import fit
+    from layerwright.training.processes import joined
     from layerwright.training.run_folder import next_run_dir
 
-    folder = run_dir or next_run_dir(RUNS, run_name(recipe))
-    try:
-        run = fit(recipe=recipe, run_dir=folder, console=console_for(as_json=as_json))
-    finally:
-        if run_dir is None:
-            with suppress(OSError):  # only what is still empty goes: a run that never started
-                folder.rmdir()
-                folder.parent.rmdir()
-    if as_json:
+    with joined(recipe.device) as processes:
+        folder = run_dir or processes.begun_run()
+        if folder is None:
+            folder = processes.agreed(lambda: next_run_dir(RUNS, run_name(recipe)))
+        try:
+            run = fit(recipe=recipe, run_dir=folder, console=console_for(as_json=as_json))
+        finally:
+            if run_dir is None and processes.rank == 0:
+                with suppress(OSError):  # only what is still empty goes: a run that never started
+                    folder.rmdir()
+                    folder.parent.rmdir()
+    if as_json and is_first_process():
         print_json(run_as_json(run))
     return exit_code_of(run)
 

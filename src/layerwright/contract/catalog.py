@@ -11,6 +11,8 @@ from layerwright.contract.rule import Rule, Tier
 from layerwright.errors import OptionError, TargetError
 from layerwright.names import nearest
 
+MOST_RANKS = 16  # processes on one machine, for one small layer
+
 _ORDER = (
     "registration", "purity", "batch", "gradients", "modes", "serialization", "devices", "dtypes",
     "compilation", "numerics", "initialization", "training", "distribution", "performance",
@@ -56,6 +58,7 @@ def selected(
     tier: Tier = "standard",
     select: Iterable[str] | None = None,
     ignore: Iterable[str] | None = None,
+    ranks: int = 0,
 ) -> tuple[Rule, ...]:
     """Return the rules that a check runs.
 
@@ -64,12 +67,16 @@ def selected(
         tier: "standard" leaves the slow rules out, unless they are selected by id or name.
         select: ids, names, or beginnings of ids such as "GRD"; None means all.
         ignore: the same; what is ignored is left out.
+        ranks: number of processes; the rules about several run in either tier if it is given, and
+            not without, unless they are selected by id or name.
 
     Raises:
-        OptionError: a name selects nothing, or the tier is unknown.
+        OptionError: a name selects nothing, or the tier or the number of ranks is impossible.
     """
     if tier not in ("standard", "full"):
         raise OptionError(f"tier expected standard or full, received {tier!r}.")
+    if ranks and not 2 <= ranks <= MOST_RANKS:
+        raise OptionError(f"ranks expected 2 to {MOST_RANKS} processes, received {ranks!r}.")
     rules = tuple(rules)
     chosen = None if select is None else _matching(rules, "select", select)
     ignored = _matching(rules, "ignore", ignore or ())
@@ -81,9 +88,13 @@ def selected(
         and (chosen is None or rule.id in chosen)
         and (
             {rule.id, rule.name} & exact
-            or (rule.status != "preview" and (tier == "full" or rule.tier == "standard"))
+            or (ranks > 0 if "ranks" in rule.needs else _runs_in(rule, tier))
         )
     )
+
+
+def _runs_in(rule: Rule, tier: Tier) -> bool:
+    return rule.status != "preview" and (tier == "full" or rule.tier == "standard")
 
 
 def find_rule(name: str, rules: Iterable[Rule]) -> Rule:

@@ -34,6 +34,7 @@ def check(
     ignore: Iterable[str] | None = None,
     expect_failures: Mapping[str, str] | None = None,
     seed: int = 0,
+    ranks: int = 0,
 ) -> Report:
     """Check whether a layer holds what a good layer promises.
 
@@ -51,6 +52,8 @@ def check(
         expect_failures: reasons, by rule id, for failures that are known; one that passes is
             reported as "xpassed".
         seed: of every random number that the check draws.
+        ranks: number of processes, from 2, that train copies of the layer together, for the rules
+            that look at several; 0 leaves those rules out. Linux only.
 
     Returns:
         The report; `report.ok` tells whether the layer is right.
@@ -67,6 +70,7 @@ def check(
         tier=tier,
         expect_failures=expect_failures,
         seed=seed,
+        ranks=ranks,
     )
 
 
@@ -77,6 +81,7 @@ def check_with(
     tier: Tier = "standard",
     expect_failures: Mapping[str, str] | None = None,
     seed: int = 0,
+    ranks: int = 0,
     command: str = "",
     notes: Sequence[str] = (),
     on_rule: Callable[[Rule], None] = lambda rule: None,  # noqa: ARG005 - nobody wants to know
@@ -89,22 +94,23 @@ def check_with(
         tier: see `check`.
         expect_failures: see `check`; they come on top of the configuration's.
         seed: see `check`.
+        ranks: see `check`.
         command: the command line that shows this check again, without its --select.
         notes: what a reader of the report must know besides.
         on_rule: called with each rule before it runs.
     """
     start = time.perf_counter()
     rules = catalog(config.rules)
-    chosen = selected(rules, tier=tier, select=config.select, ignore=config.ignore)
+    chosen = selected(rules, tier=tier, select=config.select, ignore=config.ignore, ranks=ranks)
     subject = subject_of(case, seed, config.traits_of)
     expected = {**config.expected_failures_of(subject.cls), **(expect_failures or {})}
     _check_reasons(expected, rules)
     results = run_rules(
-        Probe(subject, seed),
+        Probe(subject, seed, ranks),
         chosen,
         expect_failures=expected,
         reproduce=lambda rule: (
-            f"{command} --select {rule.id}" if command else snippet_for(subject, rule, seed)
+            f"{command} --select {rule.id}" if command else snippet_for(subject, rule, seed, ranks)
         ),
         on_rule=on_rule,
     )

@@ -19,6 +19,7 @@ IN_WORDS = {
     "float32": "it computes in float32",
     "batch": "samples are independent along a dimension of its inputs",
     "loss": "a loss is given",
+    "ranks": "several processes are asked for (`--ranks 2`)",
 }
 
 
@@ -100,6 +101,13 @@ def _loss(probe: Probe) -> str | None:
     return None if probe.subject.loss is not None else "no loss was given"
 
 
+def _ranks(probe: Probe) -> str | None:
+    if probe.ranks < 2:
+        return "no processes were asked for, as --ranks 2 does"
+    on_cpu = all(item.device.type == "cpu" for item in probe.subject.layer.parameters())
+    return None if on_cpu else "its parameters are not on the CPU"
+
+
 _CHECKS = {
     "unbuilt": lambda _: None,  # the runner asks for it, see `_judge` there
     "forward": _forward,
@@ -113,4 +121,5 @@ _CHECKS = {
     "float32": _float32,
     "batch": _batch,
     "loss": _loss,
+    "ranks": _ranks,
 }

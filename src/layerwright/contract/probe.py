@@ -44,12 +44,14 @@ class Probe:
         subject: the layer as it was handed over.
         traits: what it does on purpose.
         seed: of the check.
+        ranks: number of processes that the rules about several may start; 0 for none.
     """
 
-    def __init__(self, subject: Subject, seed: int = 0) -> None:
+    def __init__(self, subject: Subject, seed: int = 0, ranks: int = 0) -> None:
         self.subject = subject
         self.traits: Traits = subject.traits
         self.seed = seed
+        self.ranks = ranks
 
     # --- layers and inputs -------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ class _CannotWrite(Exception):  # noqa: N818 - it never leaves this file
     """No code can be written for this value."""
 
 
-def snippet_for(subject: Subject, rule: Rule, seed: int) -> str:
+def snippet_for(subject: Subject, rule: Rule, seed: int, ranks: int = 0) -> str:
     """Return Python code that checks the layer with this rule only; "" if none can be written.
 
     Inputs and state of few values are written out; others are drawn again under the seed, so that
@@ -48,7 +48,10 @@ def snippet_for(subject: Subject, rule: Rule, seed: int) -> str:
         kwargs = f", kwargs={named}" if named else ""
     case = f"lw.Case(layer, {'inputs' if inputs is not None else '()'}{kwargs}"
     lines.append(f"case = {case}{f', traits={traits!r}' if traits else ''}{loss}{target})")
-    lines.append(f'print(lw.check(case, tier="full", select=["{rule.id}"], seed={seed}))')
+    options = f'tier="full", select=["{rule.id}"], seed={seed}'
+    if "ranks" in rule.needs:
+        options += f", ranks={ranks}"
+    lines.append(f"print(lw.check(case, {options}))")
     return "\n".join(lines)
 
 

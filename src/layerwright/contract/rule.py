@@ -30,6 +30,7 @@ NEEDS = (
     "float32",  # it computes in float32, as most layers do
     "batch",  # samples lie along a known dimension of inputs and outputs
     "loss",  # a loss and a target were given
+    "ranks",  # it may run in several processes of one group
     "unbuilt",  # nothing: it judges layers too that could not be built, which others skip
 )
 
@@ -96,6 +97,15 @@ class Rule:
     def doc(self) -> str:
         """The rule's page as it stands in the source."""
         return self.judge.__doc__ or ""
+
+    @property
+    def runs_with(self) -> str:
+        """The option that makes a check run it; "" where every check does."""
+        if self.status == "preview":
+            return f"--select {self.id}"
+        if "ranks" in self.needs:
+            return "--ranks 2"
+        return "--tier full" if self.tier == "full" else ""
 
 
 def rule(

@@ -106,6 +106,20 @@ def place_of_attribute(module: nn.Module, name: str) -> Place:
     return place_of_class(type(module))
 
 
+def place_of_parameter(layer: nn.Module, name: str) -> Place:
+    """Return the user's line that makes a parameter, or the part of the layer that it belongs to.
+
+    Where neither is the user's, it is the beginning of the layer's class.
+    """
+    parts = name.split(".")
+    for depth in range(len(parts) - 1, -1, -1):
+        owner = layer.get_submodule(".".join(parts[:depth]))
+        place = place_of_attribute(owner, parts[depth])
+        if place.file is not None and is_users(place.file):
+            return place
+    return place_of_class(type(layer))
+
+
 class _Source(NamedTuple):
     """The text of a class or function and where it begins."""
 

@@ -9,12 +9,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from layerwright.data.seeding import mixed_seed
+from layerwright.data.share import Rows
 from layerwright.errors import DataError, OptionError
 
 _REACH_DEGREES = 10.0
 
 
-def crop(images: Tensor, generator: torch.Generator) -> Tensor:
+def crop(images: Tensor, generator: torch.Generator, rows: Rows | None = None) -> Tensor:
     """Shift each image by up to an eighth of its size, in each direction of its own.
 
     This equals padding by `p = size // 8` (4 pixels for 32x32, 3 for 28x28) and cropping at a
@@ -23,28 +24,32 @@ def crop(images: Tensor, generator: torch.Generator) -> Tensor:
     Args:
         images: shape `(N, C, H, W)`, any dtype and device.
         generator: on the CPU.
+        rows: which rows of a larger batch these are, for whose rows it draws; None for all.
     """
     height, width = images.shape[-2:]
-    rows = _reflected(_shifted(len(images), height, generator), height)
-    columns = _reflected(_shifted(len(images), width, generator), width)
-    return _pick(images, rows, columns)
+    part = rows or Rows(0, len(images), len(images))
+    lines = _reflected(_shifted(part, height, generator), height)
+    columns = _reflected(_shifted(part, width, generator), width)
+    return _pick(images, lines, columns)
 
 
-def flip(images: Tensor, generator: torch.Generator) -> Tensor:
+def flip(images: Tensor, generator: torch.Generator, rows: Rows | None = None) -> Tensor:
     """Mirror each image left to right with probability one half.
 
     Args:
         images: shape `(N, C, H, W)`, any dtype and device.
         generator: on the CPU.
+        rows: as in `crop`.
     """
     height, width = images.shape[-2:]
-    mirrored = torch.rand(len(images), 1, generator=generator) < 0.5
+    part = rows or Rows(0, len(images), len(images))
+    mirrored = torch.rand(part.count, 1, generator=generator)[part.first : part.last] < 0.5
     columns = torch.arange(width)
     columns = torch.where(mirrored, columns.flip(0), columns)
     return _pick(images, torch.arange(height).expand(len(images), height), columns)
 
 
-def rotate(images: Tensor, generator: torch.Generator) -> Tensor:
+def rotate(images: Tensor, generator: torch.Generator, rows: Rows | None = None) -> Tensor:
     """Turn each image around its middle by up to ten degrees, in either direction.
 
     Values between pixels are interpolated linearly; what lies outside is the image reflected at
@@ -53,10 +58,12 @@ def rotate(images: Tensor, generator: torch.Generator) -> Tensor:
     Args:
         images: shape `(N, C, H, W)`, any dtype and device. Integers are rounded.
         generator: on the CPU.
+        rows: as in `crop`.
     """
     height, width = images.shape[-2:]
-    drawn = 2 * torch.rand(len(images), generator=generator, dtype=torch.float64) - 1
-    angles = drawn * math.radians(_REACH_DEGREES)
+    part = rows or Rows(0, len(images), len(images))
+    drawn = 2 * torch.rand(part.count, generator=generator, dtype=torch.float64) - 1
+    angles = drawn[part.first : part.last] * math.radians(_REACH_DEGREES)
     dtype = images.dtype if images.dtype.is_floating_point else torch.float32
     to_source = torch.zeros(len(images), 2, 3, dtype=torch.float64)
     # Grids run from -1 to 1 in both directions, also where an image is not square.
@@ -73,7 +80,8 @@ def rotate(images: Tensor, generator: torch.Generator) -> Tensor:
     return turned if dtype == images.dtype else turned.round().to(images.dtype)
 
 
-AUGMENTATIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+_Function = Callable[[Tensor, torch.Generator, Rows | None], Tensor]
+AUGMENTATIONS: dict[str, _Function] = {
     "crop": crop,
     "flip": flip,
     "rotate": rotate,
@@ -99,8 +107,15 @@ class Augmentation:
         self._seed = seed
         self._generator = torch.Generator()
 
-    def apply(self, images: Tensor, epoch: int, batch: int) -> Tensor:
+    def apply(self, images: Tensor, epoch: int, batch: int, rows: Rows | None = None) -> Tensor:
         """Return the augmented copy of a batch, shape `(N, C, H, W)`.
+
+        Args:
+            images: the batch, or some of its rows.
+            epoch: from 0.
+            batch: its number in the epoch, from 0.
+            rows: which rows of the batch `images` are; they are moved as in the whole batch. None
+                for all.
 
         Raises:
             DataError: `images` is not a batch of images.
@@ -112,11 +127,11 @@ class Augmentation:
             )
         self._generator.manual_seed(mixed_seed(self._seed, "augment", epoch, batch))
         for function in self._functions:
-            images = function(images, self._generator)
+            images = function(images, self._generator, rows)
         return images
 
 
-def _named(name: str) -> Callable[[Tensor, torch.Generator], Tensor]:
+def _named(name: str) -> _Function:
     if name not in AUGMENTATIONS:
         near = get_close_matches(str(name), AUGMENTATIONS, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else "Fix: choose one of these."
@@ -126,11 +141,11 @@ def _named(name: str) -> Callable[[Tensor, torch.Generator], Tensor]:
     return AUGMENTATIONS[name]
 
 
-def _shifted(count: int, size: int, generator: torch.Generator) -> Tensor:
-    """Positions 0 .. size-1, moved by a random shift for each of `count` samples."""
+def _shifted(part: Rows, size: int, generator: torch.Generator) -> Tensor:
+    """Positions 0 .. size-1, moved by a random shift for each sample of a part of a batch."""
     reach = size // 8
-    shift = torch.randint(-reach, reach + 1, (count, 1), generator=generator)
-    return torch.arange(size) + shift
+    shift = torch.randint(-reach, reach + 1, (part.count, 1), generator=generator)
+    return torch.arange(size) + shift[part.first : part.last]
 
 
 def _reflected(positions: Tensor, size: int) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from layerwright.data.augmentation import Augmentation
 from layerwright.data.interface import Batch
 from layerwright.data.normalization import Normalization
+from layerwright.data.share import Rows
 from layerwright.errors import DataError
 
 PIXELS_AS_SHARES = Normalization((0.0,), (1.0,))  # 0..255 to 0..1
@@ -52,6 +53,7 @@ def finished_batch(
     normalization: Normalization | None,
     augmentation: Augmentation | None,
     place: tuple[int, int],
+    rows: Rows | None = None,
 ) -> Batch:
     """Bring a batch to the device, scale its pixels and augment its first input.
 
@@ -61,6 +63,7 @@ def finished_batch(
         normalization: for the first input; other uint8 inputs are scaled to 0..1.
         augmentation: for the first input.
         place: epoch and batch number, which decide what the augmentation draws.
+        rows: which rows of the whole batch these are; None for all.
     """
     behind = device.type == "cuda"  # elsewhere a copy that does not block may come too late
     inputs = [part.to(device, non_blocking=behind) for part in batch[0]]
@@ -70,7 +73,7 @@ def finished_batch(
         elif part.dtype == torch.uint8:
             inputs[position] = PIXELS_AS_SHARES.apply(part)
     if augmentation is not None:
-        inputs[0] = augmentation.apply(inputs[0], *place)
+        inputs[0] = augmentation.apply(inputs[0], *place, rows)
     return tuple(inputs), batch[1].to(device, non_blocking=behind)
 
 

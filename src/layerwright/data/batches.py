@@ -10,11 +10,12 @@ from layerwright.data.augmentation import Augmentation
 from layerwright.data.interface import Batch, Batches
 from layerwright.data.loading import DatasetBatches
 from layerwright.data.seeding import generator
-from layerwright.data.splits import DatasetSplit, Split, TensorSplit
+from layerwright.data.share import Share
+from layerwright.data.splits import DatasetSplit, Split, StreamSplit, TensorSplit
 from layerwright.data.streaming import StreamBatches
 from layerwright.data.text_batches import TextBatches
 from layerwright.data.text_split import TextSplit
-from layerwright.errors import OptionError
+from layerwright.errors import DataError, OptionError
 
 __all__ = ["Batch", "Batches", "InMemoryBatches", "make_batches"]
 
@@ -37,6 +38,7 @@ def make_batches(
     augment: Sequence[str] = (),
     workers: int = 0,
     drop_last: bool = False,
+    share: Share | None = None,
 ) -> Batches:
     """Return the batches of a split, ready on `device`.
 
@@ -52,9 +54,12 @@ def make_batches(
             images.
         workers: processes that read a dataset ahead; 0 reads it here. Not used for data in memory.
         drop_last: leave out the last batch of an epoch when it is not full.
+        share: which rows of each batch are wanted, where several processes train together;
+            `batch_size`, `num_samples` and `sample_indices` are those of the whole batches.
 
     Raises:
         OptionError: an argument is impossible.
+        DataError: the data cannot be shared out.
     """
     if batch_size < 1 or workers < 0:
         raise OptionError(
@@ -63,6 +68,10 @@ def make_batches(
         )
     augmentation = Augmentation(augment, seed) if augment else None
     device = torch.device(device)
+    if share is not None:
+        _require_samples(split)
+        batching = getattr(split, "batching", None)
+        share.require_enough((batching and batching.batch_size) or batch_size)
     if isinstance(split, TextSplit):
         if augmentation is not None:
             raise OptionError(
@@ -76,6 +85,7 @@ def make_batches(
             seed=seed,
             device=device,
             drop_last=drop_last,
+            share=share,
         )
     if isinstance(split, TensorSplit):
         return InMemoryBatches(
@@ -86,6 +96,7 @@ def make_batches(
             device=device,
             augmentation=augmentation,
             drop_last=drop_last,
+            share=share,
         )
     if isinstance(split, DatasetSplit):
         return DatasetBatches(
@@ -97,6 +108,7 @@ def make_batches(
             augmentation=augmentation,
             workers=workers,
             drop_last=drop_last,
+            share=share,
         )
     return StreamBatches(
         split,
@@ -123,6 +135,7 @@ class InMemoryBatches(Batches):
         device: where the batches are wanted.
         augmentation: what is done to the first input of each batch.
         drop_last: leave out the last batch of an epoch when it is not full.
+        share: which rows of each batch are wanted; None wants all.
     """
 
     def __init__(
@@ -135,6 +148,7 @@ class InMemoryBatches(Batches):
         device: torch.device,
         augmentation: Augmentation | None = None,
         drop_last: bool = False,
+        share: Share | None = None,
     ) -> None:
         batching = split.batching
         self.batch_size: int = batching.batch_size or batch_size
@@ -145,6 +159,7 @@ class InMemoryBatches(Batches):
         self.num_batches: int = -(-self.num_samples // self.batch_size)
         self._split = split
         self._seed = seed
+        self._share = share
         self._device = device
         self._augmentation = augmentation
         self._normalization = split.normalization
@@ -159,12 +174,18 @@ class InMemoryBatches(Batches):
 
     def epoch(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
         """Yield `(inputs, target)` from batch `start` of epoch `epoch` on."""
-        batches = chain.from_iterable(self._chunks(epoch, start))
+        chunks = self._chunks if self._share is None else self._shared_chunks
+        batches = chain.from_iterable(chunks(epoch, start))
         if self._augmentation is None:
             yield from batches
             return
         for number, (inputs, target) in enumerate(batches, start):
-            yield (self._augmentation.apply(inputs[0], epoch, number), *inputs[1:]), target
+            rows = None
+            if self._share is not None:
+                count = min(self.batch_size, self.num_samples - number * self.batch_size)
+                rows = self._share.rows(count, self.batch_size)
+            first = self._augmentation.apply(inputs[0], epoch, number, rows)
+            yield (first, *inputs[1:]), target
 
     def sample_indices(self, epoch: int, batch: int) -> Tensor | None:
         """Return the rows of a batch in the data that was given, shape `(batch size,)`."""
@@ -204,7 +225,26 @@ class InMemoryBatches(Batches):
             yield islice(batches, skipped, None) if skipped else batches
             skipped = 0
 
-    def _ready(self, chunk: list[Tensor], *, is_view: bool) -> list[Tensor]:
+    def _shared_chunks(self, epoch: int, start: int) -> Iterator[Iterator[Batch]]:
+        """Do the same for this process's rows; they lie in memory as its share of the order."""
+        order = self._order(epoch)
+        whole = torch.arange(self.num_samples) if order is None else order[: self.num_samples]
+        own, sizes = self._share.of_order(whole, self.batch_size)  # type: ignore[union-attr]
+        own = own.to(self._tensors[0].device)
+        skipped = start % self._batches_per_chunk
+        begin = start - skipped
+        first = sum(sizes[:begin])
+        for place in range(begin, self.num_batches, self._batches_per_chunk):
+            parts_of = sizes[place : place + self._batches_per_chunk]
+            rows = own[first : first + sum(parts_of)]
+            first += sum(parts_of)
+            chunk = self._ready([part.index_select(0, rows) for part in self._tensors])
+            parts = [torch.unsafe_split_with_sizes(part, parts_of) for part in chunk]
+            batches = zip(zip(*parts[:-1], strict=True), parts[-1], strict=True)
+            yield islice(batches, skipped, None) if skipped else batches
+            skipped = 0
+
+    def _ready(self, chunk: list[Tensor], *, is_view: bool = False) -> list[Tensor]:
         """Normalise a chunk and bring it to the device; none of it shares memory with the data."""
         if self._normalization is not None:
             first = self._normalization.apply(chunk[0])
@@ -223,7 +263,25 @@ class InMemoryBatches(Batches):
         size = 4 if self._normalization is not None else self._tensors[0].itemsize
         sample = self._tensors[0][:1].numel() * size
         sample += sum(tensor[:1].nbytes for tensor in self._tensors[1:])
-        return max(1, sample * self.batch_size)
+        size = self.batch_size
+        if self._share is not None:
+            rows = self._share.rows(size, size)
+            size = rows.last - rows.first
+        return max(1, sample * size)
+
+
+def _require_samples(split: Split) -> None:
+    """Refuse what comes in batches of its own, of which no process knows what others take.
+
+    Raises:
+        DataError: the split is a stream, or its dataset holds whole batches.
+    """
+    if isinstance(split, StreamSplit) or (isinstance(split, DatasetSplit) and split.prebatched):
+        kind = "a stream" if isinstance(split, StreamSplit) else "a dataset of whole batches"
+        raise DataError(
+            f"training on several processes expected data whose samples can be counted, received "
+            f"{kind}. Fix: give a map-style Dataset of samples, or train on one process."
+        )
 
 
 def _is_normalized_once(tensor: Tensor) -> bool:

@@ -11,6 +11,7 @@ from layerwright.data.class_folders import class_folders, split_folders
 from layerwright.data.facts import Facts
 from layerwright.data.from_tensors import split_from_tensors
 from layerwright.data.image_folder import SUFFIXES as IMAGE_SUFFIXES
+from layerwright.data.input_arrays import read_text
 from layerwright.data.text_split import TextSplit
 from layerwright.data.vocabulary import FIRST_WORD, Vocabulary
 from layerwright.data.words import number_words
@@ -65,21 +66,6 @@ def splits_from_text_folder(root: Path) -> dict[str, tuple[TextSplit, Facts]]:
     roots = split_folders(root)
     classes = tuple(folder.name for folder in class_folders(roots["train"], "texts"))
     return {split: _labelled(folder, classes) for split, folder in roots.items()}
-
-
-def read_text(path: Path) -> str:
-    """Read a file of UTF-8.
-
-    Raises:
-        DataError: it cannot be read, or is not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path} expected a text in UTF-8, and cannot be read: {error}. "
-            "Fix: convert the file, or remove it."
-        ) from error
 
 
 def _labelled(root: Path, classes: tuple[str, ...]) -> tuple[TextSplit, Facts]:

@@ -12,6 +12,7 @@ from layerwright.data.augmentation import Augmentation
 from layerwright.data.batch_parts import batch_parts, finished_batch
 from layerwright.data.interface import Batch, Batches
 from layerwright.data.seeding import generator, private_randomness
+from layerwright.data.share import Rows, Share
 from layerwright.data.splits import DatasetSplit
 from layerwright.data.workers import (
     END,
@@ -46,6 +47,8 @@ class DatasetBatches(Batches):
         augmentation: what is done to the first input of each batch.
         workers: processes that read ahead; 0 reads in this process.
         drop_last: leave out the last batch of an epoch when it is not full.
+        share: which rows of each batch are wanted, and read; None wants all. Random transforms in
+            the dataset then draw by process: other numbers than one process would draw.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class DatasetBatches(Batches):
         augmentation: Augmentation | None = None,
         workers: int = 0,
         drop_last: bool = False,
+        share: Share | None = None,
     ) -> None:
         batching = split.batching
         size = 1 if split.prebatched else batching.batch_size or batch_size
@@ -74,6 +78,7 @@ class DatasetBatches(Batches):
         self.num_batches: int = -(-count // size)
         self._split = split
         self._seed = seed
+        self._share = share
         self._device = device
         self._augmentation = augmentation
         self._idle: DataLoader[Any] | None = None
@@ -104,6 +109,7 @@ class DatasetBatches(Batches):
                     self._split.normalization,
                     self._augmentation,
                     (epoch, number),
+                    self._rows(number),
                 )
                 number += 1
             finished = True
@@ -143,13 +149,22 @@ class DatasetBatches(Batches):
         order = self._order(epoch)[: self._count]
         for number in range(start, self.num_batches):
             chosen = order[number * self._size : (number + 1) * self._size]
+            rows = self._rows(number)
+            if rows is not None:
+                chosen = chosen[rows.first : rows.last]
             yield epoch, number, chosen.tolist()
+
+    def _rows(self, number: int) -> Rows | None:
+        """This process's rows of a batch; None for all."""
+        if self._share is None:
+            return None
+        return self._share.rows(min(self._size, self._count - number * self._size), self._size)
 
     def _loader(self) -> DataLoader[Any]:
         """Build the DataLoader; its own generator keeps it away from the global one."""
         batching = self._split.batching
         return quiet_loader(
-            _SeededBatches(self._split, self._seed),
+            _SeededBatches(self._split, self._seed, self._share),
             batch_size=None,
             sampler=_Keys(),
             num_workers=self._workers,
@@ -181,16 +196,17 @@ class _Failure:
 class _SeededBatches(Dataset[Any]):
     """Reads and collates one batch at a time, under randomness of its own."""
 
-    def __init__(self, split: DatasetSplit, seed: int) -> None:
+    def __init__(self, split: DatasetSplit, seed: int, share: Share | None) -> None:
         self.dataset = split.dataset
         self.collate = split.collate or default_collate
         self.prebatched = split.prebatched
         self.seed = seed
+        self.draws_for = ("samples",) if share is None else ("samples of rank", share.rank)
 
     def __getitem__(self, key: _Key) -> Any:
         epoch, number, indices = key
         try:
-            with private_randomness(self.seed, "samples", epoch, number):
+            with private_randomness(self.seed, *self.draws_for, epoch, number):
                 return self._read(indices)
         except LayerwrightError as error:
             return _Failure(str(error))

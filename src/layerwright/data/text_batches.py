@@ -7,6 +7,7 @@ from torch import Tensor
 
 from layerwright.data.interface import Batch, Batches
 from layerwright.data.seeding import generator
+from layerwright.data.share import Share
 from layerwright.data.text_split import TextSplit
 from layerwright.data.vocabulary import PADDING
 
@@ -33,6 +34,7 @@ class TextBatches(Batches):
         seed: decides the order.
         device: where the batches are wanted.
         drop_last: leave out what is left of an epoch when it fills no batch.
+        share: which rows of each batch are wanted; they are padded as the whole batch is.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class TextBatches(Batches):
         seed: int,
         device: torch.device,
         drop_last: bool = False,
+        share: Share | None = None,
     ) -> None:
         count = len(split)
         self.batch_size: int = batch_size
@@ -53,6 +56,7 @@ class TextBatches(Batches):
         self._lengths = split.texts.lengths
         self._shuffle = shuffle
         self._seed = seed
+        self._share = share
         self._device = device
         self._planned: tuple[int, list[Tensor]] = (-1, [])
 
@@ -61,6 +65,9 @@ class TextBatches(Batches):
         for positions in self._plan(epoch)[start:]:
             tokens, lengths = self._split.texts.padded(positions, PADDING)
             target = self._split.targets[positions]
+            if self._share is not None:
+                whole = (tokens, lengths), target
+                (tokens, lengths), target = self._share.of_batch(whole, self.batch_size)
             yield (tokens.to(self._device), lengths.to(self._device)), target.to(self._device)
 
     def sample_indices(self, epoch: int, batch: int) -> Tensor | None:

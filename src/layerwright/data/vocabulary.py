@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from layerwright.data.token_sequences import TokenSequences
-from layerwright.data.words import split_words
+from layerwright.data.word_splitting import split_words
 from layerwright.errors import OptionError
 
 PADDING = 0  # stands behind the end of a text

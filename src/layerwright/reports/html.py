@@ -107,6 +107,18 @@ def _report(report: "Report", number: int) -> Iterator[str]:
     if report.file is not None:
         line = "" if report.line is None else f":{report.line}"
         yield f'<p class="place">{_safe(path_from_here(report.file) + line)}</p>'
+    yield from report_body(report, number)
+    yield "</section>"
+
+
+def report_body(report: "Report", number: int, level: int = 3) -> Iterator[str]:
+    """Yield what a report says, without its heading.
+
+    Args:
+        report: on one layer.
+        number: of the report on its page.
+        level: of the headings.
+    """
     words = verdict(report) + ("" if report.judged else " (no rule could say anything)")
     counts = f"{counts_in_words(report.counts)} in {seconds_in_words(report.seconds)}"
     yield f"<p>{_word(words, _tone(report))}</p>"
@@ -115,7 +127,7 @@ def _report(report: "Report", number: int) -> Iterator[str]:
         yield f"<p>Inputs: <code>{_safe(', '.join(report.inputs))}</code></p>"
     yield from (f'<p class="remark note">{_safe(note)}</p>' for note in report.notes)
     for cause in causes(report):
-        yield from _finding(cause)
+        yield from _finding(cause, level)
     for result in report.results:
         if result.outcome == "error":
             yield f'<p class="remark error">{_safe(crash_words(result))}</p>'
@@ -123,22 +135,21 @@ def _report(report: "Report", number: int) -> Iterator[str]:
             yield f'<p class="remark xpassed">{_safe(xpass_words(result))}</p>'
     reasons = skip_reasons(report.results)
     if reasons:
-        yield "<h3>Skipped</h3>"
+        yield f"<h{level}>Skipped</h{level}>"
         yield '<ul class="reasons">'
         yield from (
             f"<li>{counted(number, 'rule')}: {_safe(reason)}</li>" for reason, number in reasons
         )
         yield "</ul>"
     yield from _results(report, number)
-    yield "</section>"
 
 
-def _finding(cause: Cause) -> Iterator[str]:
+def _finding(cause: Cause, level: int) -> Iterator[str]:
     finding = replace(cause.finding, where=cause.where)
     severity = finding.severity or "error"
     yield f'<article class="finding {_safe(severity)}">'
-    yield f'<h3>{_word(severity)} <span class="id">{_safe(finding.rule_id)}</span> '
-    yield f"{_safe(finding.rule_name)}</h3>"
+    yield f'<h{level}>{_word(severity)} <span class="id">{_safe(finding.rule_id)}</span> '
+    yield f"{_safe(finding.rule_name)}</h{level}>"
     yield "<dl>"
     yield from _row("promise", _safe(finding.promise))
     yield from _row("where", _where(finding))

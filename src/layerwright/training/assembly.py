@@ -1,7 +1,6 @@
 """From a recipe to the parts of a run: network, data, loss, optimizer and the loop over them."""
 
-import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from typing import Any
@@ -11,18 +10,20 @@ from torch import Tensor, nn
 
 from layerwright.data.batches import Batches, make_batches
 from layerwright.data.catalog import load_data
+from layerwright.data.share import Share
 from layerwright.data.splits import Data
 from layerwright.data.vocabulary import Vocabulary
 from layerwright.errors import OptionError
 from layerwright.initialization.recipes import LSUV, initialize
 from layerwright.random_numbers import seed_all_devices
-from layerwright.training import network_state, random_state
+from layerwright.training import network_state
 from layerwright.training.built_in_metrics import ConfusionMatrix
 from layerwright.training.detection import refuse_augmentation
-from layerwright.training.devices import autocast_for, resolve_device
+from layerwright.training.devices import autocast_for
 from layerwright.training.fitting import (
     check_fit,
     fitting_network,
+    two_samples,
     use_fastest_memory_format,
     with_task_of,
 )
@@ -32,7 +33,9 @@ from layerwright.training.losses import Loss, resolve_loss
 from layerwright.training.metrics import Metric, resolve_metrics
 from layerwright.training.objective import training_batches, training_objective
 from layerwright.training.optimizers import build_optimizer
+from layerwright.training.own_parts import own_part
 from layerwright.training.parameter_groups import parameter_groups
+from layerwright.training.processes import OneProcess
 from layerwright.training.recipe import Recipe
 from layerwright.training.schedules import resolve_schedule
 
@@ -56,6 +59,9 @@ class Assembly:
     test_batches: Batches | None
     steps: GradientSteps
     frozen: Frozen
+    processes: OneProcess  # which train together
+    network_name: str  # of its class
+    first_batches: Callable[[], Batches]  # those of the training split, whole, for a look at them
 
     def all_batches(self) -> list[Batches]:
         """The batches of the splits that there are."""
@@ -63,17 +69,22 @@ class Assembly:
         return [batches for batches in splits if batches is not None]
 
 
-def assemble(recipe: Recipe, vocabulary: Vocabulary | None = None) -> Assembly:
+def assemble(
+    recipe: Recipe, vocabulary: Vocabulary | None = None, processes: OneProcess | None = None
+) -> Assembly:
     """Build everything that `recipe` names. Seeds the global random state.
 
     Args:
         recipe: how to train.
         vocabulary: what the numbers of texts mean; None builds one of the training split.
+        processes: which train together; None for this one alone.
 
     Raises:
         LayerwrightError: something is unknown or does not fit; the message says what.
     """
-    device = resolve_device(recipe.device)
+    processes = processes or OneProcess()
+    share = processes.share
+    device = processes.device(recipe.device)
     data = load_data(
         recipe.data,
         data_dir=recipe.data_dir,
@@ -99,22 +110,34 @@ def assemble(recipe: Recipe, vocabulary: Vocabulary | None = None) -> Assembly:
     check_fit(network, data, loss, device)
     use_fastest_memory_format(network, data, device)
     autocast = autocast_for(recipe.precision, device)
-    batches, validation, test = _batches(recipe, data, device)
-    batches = training_batches(recipe, batches, loss, data)
+    batches, validation, test = _batches(recipe, data, device, share)
+    batches = training_batches(recipe, batches, loss, data, share)
+
+    def whole_batches() -> Batches:
+        if share is None:
+            return batches
+        return training_batches(recipe, _training(recipe, data, device, None), loss, data)
+
     frozen = freeze(network, recipe.freeze)
+    network_name = type(network).__name__  # sharding gives it another class
+    processes.spread(network, recipe, lambda: two_samples(data, device))
     groups = parameter_groups(
         network, recipe.weight_decay, lr=recipe.lr, lr_factors=recipe.lr_factors
     )
     optimizer = build_optimizer(
         recipe.optimizer, groups, lr=recipe.lr, device=device, **recipe.optimizer_options
     )
-    seed_all_devices(recipe.seed)  # the same stream however the network was built
+    # The same stream however the network was built.
+    seed_all_devices(processes.random_seed(recipe.seed))
     network.train()
     frozen.keep_statistics(network)
+    objective = training_objective(recipe, loss, network)
     steps = GradientSteps(
-        torch.compile(network) if recipe.compile else network,
+        processes.replicated(
+            network, recipe, objective, lambda: two_samples(data, device), autocast
+        ),
         [parameter for group in optimizer.param_groups for parameter in group["params"]],
-        training_objective(recipe, loss, network),
+        objective,
         optimizer,
         factor=_factor(recipe, batches),
         constant_lr=recipe.schedule == "constant",
@@ -124,7 +147,10 @@ def assemble(recipe: Recipe, vocabulary: Vocabulary | None = None) -> Assembly:
         clip_norm=recipe.clip_norm,
         autocast=autocast,
         guard=recipe.nan_guard,
-        deferred=device.type == "cuda",
+        deferred=device.type == "cuda" and not processes.sharded,
+        share=share,
+        num_batches=batches.num_batches,
+        any_process=processes.any if processes.sharded else None,
     )
     return Assembly(
         recipe,
@@ -140,6 +166,9 @@ def assemble(recipe: Recipe, vocabulary: Vocabulary | None = None) -> Assembly:
         test,
         steps,
         frozen,
+        processes,
+        network_name,
+        whole_batches,
     )
 
 
@@ -165,7 +194,7 @@ def _inputs_for_init(recipe: Recipe, data: Data) -> tuple[Any, ...] | None:
 
 
 def _batches(
-    recipe: Recipe, data: Data, device: torch.device
+    recipe: Recipe, data: Data, device: torch.device, share: Share | None
 ) -> tuple[Batches, Batches | None, Batches | None]:
     def evaluation(split: Any) -> Batches | None:
         if split is None:
@@ -178,9 +207,15 @@ def _batches(
             seed=recipe.seed,
             device=device,
             workers=recipe.workers,
+            share=share,
         )
 
-    train = make_batches(
+    train = _training(recipe, data, device, None if recipe.mixup else share)  # mixed as a whole
+    return train, evaluation(data.validation), evaluation(data.test)
+
+
+def _training(recipe: Recipe, data: Data, device: torch.device, share: Share | None) -> Batches:
+    return make_batches(
         data.train,
         batch_size=recipe.batch_size,
         shuffle=True,
@@ -188,8 +223,8 @@ def _batches(
         device=device,
         augment=recipe.augment,
         workers=recipe.workers,
+        share=share,
     )
-    return train, evaluation(data.validation), evaluation(data.test)
 
 
 def _factor(recipe: Recipe, batches: Batches) -> Callable[[int], float]:
@@ -225,35 +260,6 @@ def _monitor(recipe: Recipe, metrics: list[Metric]) -> tuple[str, bool]:
     return name, directions[name]
 
 
-def memory_state(assembly: Assembly) -> dict[str, Any]:
-    """Copy what decides the rest of the run, the random state included."""
-    steps = assembly.steps
-    return {
-        "network": network_state.capture(assembly.network),
-        "training": {
-            "step": steps.step,
-            "epoch": steps.epoch,
-            "batch": steps.batch,
-            "num_seen": steps.num_seen,
-            "loss_sum": float(steps.loss_sum),
-            "optimizer": copy.deepcopy(steps.optimizer.state_dict()),
-            "random": random_state.capture(),
-        },
-    }
-
-
-def restore_state(assembly: Assembly, state: Mapping[str, Any]) -> None:
-    """Put the parts back to where `memory_state` was taken; the random state last."""
-    steps, training = assembly.steps, state["training"]
-    network_state.restore(assembly.network, state["network"])
-    steps.optimizer.load_state_dict(copy.deepcopy(training["optimizer"]))
-    for parameter in steps.parameters:
-        parameter.grad = None
-    steps.step, steps.epoch, steps.batch = training["step"], training["epoch"], training["batch"]
-    steps.num_seen, steps.loss_sum = training["num_seen"], training["loss_sum"]
-    random_state.restore(training["random"])
-
-
 def non_finite_state(assembly: Assembly) -> list[str]:
     """Name what holds NaN or infinity: parameters, buffers, and the optimizer's own state."""
     names = {id(parameter): name for name, parameter in assembly.network.named_parameters()}
@@ -261,5 +267,5 @@ def non_finite_state(assembly: Assembly) -> list[str]:
         f"the optimizer's {key} of {names.get(id(parameter), 'a parameter')}"
         for parameter, values in assembly.steps.optimizer.state.items()
         for key, value in values.items()
-        if isinstance(value, Tensor) and not bool(torch.isfinite(value).all())
+        if isinstance(value, Tensor) and not bool(torch.isfinite(own_part(value)).all())
     ]

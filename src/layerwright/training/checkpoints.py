@@ -4,6 +4,7 @@ A checkpoint is a folder `step-00000120`:
 
     network.safetensors   parameters and buffers at that step
     best.safetensors      the weights that were best on validation, where there is one
+    shard-*.safetensors   both, and the optimizer's tensors, where each process wrote its part
     training.pt           optimizer, random state, position (a `weights_only` file: no code)
     manifest.json         the SHA-256 of each file, written last
 
@@ -42,20 +43,46 @@ class Checkpoints:
         self.folder = folder
         self.problems: list[str] = []  # one line for each checkpoint that could not be used
 
-    def save(self, state: Mapping[str, Any]) -> Path:
-        """Write `state` (keys network, best, training with its "step") and drop old checkpoints.
+    def begin(self, step: int) -> Path:
+        """Make the folder in which a checkpoint is written before it gets its name.
 
         Raises:
-            CheckpointError: the disk is full or cannot be written; older checkpoints are intact.
+            CheckpointError: it cannot be made.
         """
-        step = int(state["training"]["step"])
-        final = self.folder / f"step-{step:08d}"
         aside = self.folder / f".writing-{step:08d}-{os.getpid()}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for leftover in self.folder.glob(".writing-*"):  # of a process that was killed
                 shutil.rmtree(leftover, ignore_errors=True)
             aside.mkdir()
+        except OSError as error:
+            raise self.not_written(step, error) from error
+        return aside
+
+    def not_written(self, step: int, error: BaseException) -> CheckpointError:
+        """Word the error of a checkpoint that could not be written."""
+        newest = self.steps()
+        kept = f"The checkpoint of step {newest[-1]} is intact. " if newest else ""
+        return CheckpointError(
+            f"the checkpoint of step {step} could not be written to {self.folder}: {error}. "
+            f"{kept}Fix: free disk space or mend the folder, then resume the run."
+        )
+
+    def save(self, state: Mapping[str, Any], aside: Path | None = None) -> Path:
+        """Write `state` (keys network, best, training with its "step") and drop old checkpoints.
+
+        Args:
+            state: of it, `network` and `best` are left out where `aside` holds their shards.
+            aside: what `begin` returned, where it holds files already; None begins here.
+
+        Raises:
+            CheckpointError: the disk is full or cannot be written; older checkpoints are intact.
+        """
+        step = int(state["training"]["step"])
+        final = self.folder / f"step-{step:08d}"
+        if aside is None:
+            aside = self.begin(step)
+        try:
             _write_files(aside, state)
             if final.exists():  # the same step again, after a resume: the same bits
                 shutil.rmtree(final)
@@ -63,12 +90,7 @@ class Checkpoints:
             _sync_folder(self.folder)
         except (OSError, SafetensorError, RuntimeError) as error:
             shutil.rmtree(aside, ignore_errors=True)
-            newest = self.steps()
-            kept = f"The checkpoint of step {newest[-1]} is intact. " if newest else ""
-            raise CheckpointError(
-                f"the checkpoint of step {step} could not be written to {self.folder}: {error}. "
-                f"{kept}Fix: free disk space or mend the folder, then resume the run."
-            ) from error
+            raise self.not_written(step, error) from error
         for old in self.steps()[:-KEPT]:
             shutil.rmtree(self.folder / f"step-{old:08d}", ignore_errors=True)
         return final
@@ -110,6 +132,8 @@ def load(folder: Path) -> dict[str, Any]:
             raise CheckpointError(f"{folder} is damaged: {name} is truncated or was altered.")
     try:
         training = torch.load(folder / "training.pt", weights_only=True, map_location="cpu")
+        if "shards" in training:
+            return _whole(folder, training)
         network = _read_tensors(folder / "network.safetensors", manifest["aliases"])
         best = None
         if "best.safetensors" in manifest["sha256"]:
@@ -135,9 +159,19 @@ def load(folder: Path) -> dict[str, Any]:
     return {"network": network, "best": best, "training": training}
 
 
+def _whole(folder: Path, training: dict[str, Any]) -> dict[str, Any]:
+    """Put the parts of several processes together."""
+    from layerwright.training.distributed.shards import read_shards  # noqa: PLC0415 - heavy
+
+    return read_shards(folder, training)
+
+
 def _write_files(folder: Path, state: Mapping[str, Any]) -> None:
-    aliases, extra = _write_tensors(folder / "network.safetensors", state["network"])
-    training = {**state["training"], "extra_state": extra}
+    training = dict(state["training"])
+    aliases: dict[str, str] = {}
+    if "network" in state:
+        aliases, extra = _write_tensors(folder / "network.safetensors", state["network"])
+        training["extra_state"] = extra
     if state.get("best") is not None:
         _, training["best_extra_state"] = _write_tensors(folder / "best.safetensors", state["best"])
     torch.save(training, folder / "training.pt")

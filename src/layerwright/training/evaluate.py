@@ -1,6 +1,7 @@
 """Evaluate a trained network on a split."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,21 +9,47 @@ from torch import nn
 
 from layerwright.data.batches import make_batches
 from layerwright.data.catalog import load_data
-from layerwright.data.splits import Data
+from layerwright.data.interface import Batches
+from layerwright.data.splits import Data, StreamSplit
 from layerwright.errors import DataError, OptionError
 from layerwright.training.assembly import EVALUATION_BATCH_SIZE
 from layerwright.training.devices import resolve_device
 from layerwright.training.evaluation import evaluate_batches
-from layerwright.training.losses import resolve_loss
-from layerwright.training.metrics import resolve_metrics
+from layerwright.training.losses import Loss, resolve_loss
+from layerwright.training.metrics import Metric, resolve_metrics
 from layerwright.training.run import Run
 from layerwright.training.trained_network import TrainedNetwork, trained_network
 
 SPLITS = ("train", "validation", "test")
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation needs.
+
+    Attributes:
+        trained: the network, and what its run knows of it.
+        network: on the device where it is evaluated.
+        batches: of the split, in their order.
+        loss: the run's, or the one that was given.
+        metrics: likewise.
+        task: of the data; None where it is unknown.
+        split: its name; "whole" for data that has no splits of its own.
+        is_stream: whether samples cannot be had twice.
+    """
+
+    trained: TrainedNetwork
+    network: nn.Module
+    batches: Batches
+    loss: Loss
+    metrics: list[Metric]
+    task: str | None
+    split: str
+    is_stream: bool
+
+
 def evaluate(
-    run: str | Path | Run | nn.Module,
+    run: str | Path | Run | nn.Module | TrainedNetwork,
     data: Any = None,
     *,
     split: str = "test",
@@ -36,7 +63,7 @@ def evaluate(
     """Return loss and metrics of a network on a split, in evaluation mode.
 
     Args:
-        run: a run folder, a Run, or a network.
+        run: a run folder, a Run, a network, or one of which all is known already.
         data: what to evaluate on; None takes the run's own data.
         split: "train", "validation" or "test". Data that has no splits of its own, such as
             `(inputs, targets)`, is evaluated whole.
@@ -51,27 +78,65 @@ def evaluate(
         OptionError: an unknown split, or no data to evaluate on.
         DataError: the data has no such split.
     """
-    if split not in SPLITS:
-        raise OptionError(f"split expected {', '.join(SPLITS)}, received {split!r}.")
-    trained = trained_network(run, network)
+    chosen = prepared(
+        run,
+        data,
+        split=split,
+        network=network,
+        loss=loss,
+        metrics=metrics,
+        data_dir=data_dir,
+        batch_size=batch_size,
+        device=device,
+    )
+    return evaluate_batches(chosen.network, chosen.batches, chosen.loss, chosen.metrics)
+
+
+def prepared(
+    run: str | Path | Run | nn.Module | TrainedNetwork,
+    data: Any = None,
+    *,
+    split: str | Sequence[str] = "test",
+    network: Any = None,
+    loss: Any = None,
+    metrics: Sequence[Any] = (),
+    data_dir: str | None = None,
+    batch_size: int = EVALUATION_BATCH_SIZE,
+    device: str = "auto",
+) -> Evaluation:
+    """Return all that an evaluation needs; arguments and errors are those of `evaluate`.
+
+    Of several splits that are named, the first one is taken that the data has. `run` may be a
+    network of which all is known already.
+    """
+    wanted = (split,) if isinstance(split, str) else tuple(split)
+    for name in wanted:
+        if name not in SPLITS:
+            raise OptionError(f"split expected {', '.join(SPLITS)}, received {name!r}.")
+    trained = run if isinstance(run, TrainedNetwork) else trained_network(run, network)
     options = trained.options
     loaded = _load(trained, data, data_dir)
     whole = data is not None and loaded.test is None and loaded.validation is None
-    chosen = loaded.train if whole else getattr(loaded, split)
-    if chosen is None:
-        raise DataError(f"the data {loaded.name!r} has no {split} split. Fix: choose another.")
+    found = [name for name in wanted if getattr(loaded, name) is not None]
+    if not found and not whole:
+        raise DataError(f"the data {loaded.name!r} has no {wanted[0]} split. Fix: choose another.")
+    chosen = loaded.train if whole else getattr(loaded, found[0])
     where = resolve_device(device)
     task = trained.facts.get("task") or loaded.task
-    return evaluate_batches(
-        trained.network.to(where),
-        make_batches(chosen, batch_size=batch_size, shuffle=False, seed=0, device=where),
-        resolve_loss(loss or options.get("loss"), task, trained.network),
-        resolve_metrics(
+    return Evaluation(
+        trained=trained,
+        network=trained.network.to(where),
+        batches=make_batches(chosen, batch_size=batch_size, shuffle=False, seed=0, device=where),
+        loss=resolve_loss(loss or options.get("loss"), task, trained.network),
+        metrics=resolve_metrics(
             tuple(metrics) or tuple(options.get("metrics", ())),
             task,
             loaded.num_classes,
             trained.network,
         ),
+        task=task,
+        split="whole" if whole else found[0],
+        is_stream=isinstance(chosen, StreamSplit),
     )
 
 

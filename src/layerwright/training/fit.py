@@ -11,7 +11,9 @@ from layerwright.training import random_state
 from layerwright.training.assembly import Assembly, assemble
 from layerwright.training.default_recipes import default_recipe
 from layerwright.training.known_vocabulary import known_vocabulary
+from layerwright.training.processes import OneProcess, joined
 from layerwright.training.recipe import Recipe
+from layerwright.training.resume import resume_as
 from layerwright.training.run import Run
 from layerwright.training.run_config import describe_run
 from layerwright.training.run_folder import RunFolder
@@ -33,6 +35,9 @@ def fit(
 
     The same seed on the same machine with the same number of threads gives the same weights, bit
     for bit. The caller's random state is left as it was.
+
+    Started by torchrun, the processes train one network together: each takes its part of every
+    batch, and each returns the run.
 
     Args:
         network: an `nn.Module` (trained in place), a class, or a built-in name; None takes the
@@ -56,6 +61,7 @@ def fit(
         RunFolderError: the run folder is not empty or in use.
         NonFiniteError: a loss or gradient became NaN or infinite.
         CheckpointError: a checkpoint could not be written.
+        ProcessError: another process of the same launch has gone.
 
     Example:
         >>> run = fit(nn.Linear(2, 1), (torch.randn(32, 2), torch.randn(32)), epochs=1)
@@ -76,26 +82,41 @@ def fit(
             "network_options expected a network that is still to be built, received an instance. "
             "Fix: give the options to the instance's constructor."
         )
-    with random_state.preserved(), random_state.deterministic_algorithms():
-        assembly = assemble(recipe, known_vocabulary(recipe.start_from))
-        start = None
-        if recipe.start_from is not None:  # after all that a resume, without the source, repeats
-            start = start_from(assembly.network, recipe.start_from, assembly.frozen.parameters)
-        if recipe.tensorboard:
-            require_tensorboard()
-        folder, config = None, describe_run(assembly)
-        if start is not None:
-            config["started_from"] = start.as_dict()
+    where = Path(run_dir) if run_dir is not None else None
+    with joined(recipe.device) as processes:
+        begun = processes.begun_run()
+        if begun is not None and where is not None and begun == where.resolve():
+            return resume_as(recipe, begun, console=console)  # torchrun has started us again
+        with random_state.preserved(), random_state.deterministic_algorithms():
+            return _fit(recipe, where, console, processes)
+
+
+def _fit(
+    recipe: Recipe, run_dir: Path | None, console: Console | None, processes: OneProcess
+) -> Run:
+    is_first = processes.rank == 0
+    assembly = assemble(recipe, known_vocabulary(recipe.start_from), processes)
+    start = None
+    if recipe.start_from is not None:  # after all that a resume, without the source, repeats
+        start = start_from(assembly.network, recipe.start_from, assembly.frozen.parameters)
+    if recipe.tensorboard:
+        require_tensorboard()
+    folder, config = None, describe_run(assembly)
+    if start is not None:
+        config["started_from"] = start.as_dict()
+    try:
         if run_dir is not None:
-            folder = RunFolder.create(Path(run_dir), config, assembly.data.vocabulary)
-        try:
-            session = Session(assembly, folder, console)
-            session.started_from = config.get("started_from")
-            _introduce(session, assembly, start)
-            return session.train()
-        finally:
-            if folder is not None:
-                folder.close()
+            if is_first:
+                folder = RunFolder.create(run_dir, config, assembly.data.vocabulary)
+            processes.begin_run(run_dir)
+            processes.any(False)  # the folder is there, or the first process has failed
+        session = Session(assembly, folder, console if is_first else None, run_dir)
+        session.started_from = config.get("started_from")
+        _introduce(session, assembly, start)
+        return session.train()
+    finally:
+        if folder is not None:
+            folder.close()
 
 
 def _introduce(session: Session, assembly: Assembly, start: StartingWeights | None) -> None:
@@ -110,14 +131,16 @@ def _introduce(session: Session, assembly: Assembly, start: StartingWeights | No
     ]
     device = assembly.steps.parameters[0].device
     session.progress.say(
-        f"{type(network).__name__} ({num_parameters:,} parameters) on {data.name} "
+        f"{assembly.network_name} ({num_parameters:,} parameters) on {data.name} "
         f"({', '.join(sizes) or 'a stream'}), {device}, seed {assembly.recipe.seed}"
     )
+    for line in session.processes.lines(assembly.train_batches.batch_size):
+        session.progress.say(line)
     for line in [*(start.lines() if start else ()), *assembly.frozen.lines(network)]:
         session.progress.say(line)
     for note in data.notes:
         session.progress.say(f"note: {note}")
-    if session.folder is not None:
-        session.progress.say(f"run folder: {session.folder.path}")
+    if session.run_dir is not None:
+        session.progress.say(f"run folder: {session.run_dir}")
         if data.unreplayable is not None:
             session.progress.say(f"this run cannot be resumed exactly: {data.unreplayable}")

@@ -76,7 +76,7 @@ def with_task_of(network: nn.Module, data: Data, device: torch.device) -> Data:
     if data.task != "classification" or data.num_classes != 2 or data.unreplayable is not None:
         return data
     try:
-        output = _trial_output(network, _two_samples(data, device)[0], training=False)[0]
+        output = _trial_output(network, two_samples(data, device)[0], training=False)[0]
     except _ERRORS:
         return data  # check_fit words it
     one_logit = output.shape in {(2,), (2, 1)}
@@ -94,7 +94,7 @@ def use_fastest_memory_format(network: nn.Module, data: Data, device: torch.devi
         return
     if not any(parameter.dim() == 4 for parameter in network.parameters()):
         return
-    inputs, _ = _two_samples(data, device)
+    inputs, _ = two_samples(data, device)
     try:
         trial = copy.deepcopy(network)  # what a forward pass changes in the network stays as it is
         expected = _trial_output(trial, inputs, training=False)
@@ -114,8 +114,8 @@ def _failure(
     if data.unreplayable is not None:  # its first batch cannot be had twice
         return None
     try:
-        inputs, target = _two_samples(data, device or torch.device("cpu"))
-        with evaluation_mode(network), torch.no_grad(), _no_trace(network):
+        inputs, target = two_samples(data, device or torch.device("cpu"))
+        with evaluation_mode(network), torch.no_grad(), no_trace(network):
             output = network(*inputs)
             if loss is not None:
                 loss(output, target)
@@ -124,7 +124,8 @@ def _failure(
     return None
 
 
-def _two_samples(data: Data, device: torch.device) -> Batch:
+def two_samples(data: Data, device: torch.device) -> Batch:
+    """Return the first two samples of the training split, as a batch."""
     batches = make_batches(data.train, batch_size=2, shuffle=False, seed=0, device=device)
     epoch = batches.epoch(0)
     try:
@@ -137,7 +138,7 @@ def _trial_output(
     network: nn.Module, inputs: tuple[Tensor, ...], *, training: bool
 ) -> list[Tensor]:
     """The output tensors; in training mode backward is tried as well."""
-    with evaluation_mode(network), _no_trace(network):
+    with evaluation_mode(network), no_trace(network):
         network.train(training)
         outputs = [leaf for leaf in tree_leaves(network(*inputs)) if isinstance(leaf, Tensor)]
         if training:
@@ -156,7 +157,7 @@ def _same_answers(expected: list[Tensor], received: list[Tensor]) -> bool:
 
 
 @contextmanager
-def _no_trace(network: nn.Module) -> Iterator[None]:
+def no_trace(network: nn.Module) -> Iterator[None]:
     """Leave buffers and random state as they were found."""
     buffers = {name: value.clone() for name, value in network.named_buffers()}
     try:

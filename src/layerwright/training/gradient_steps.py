@@ -9,6 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from layerwright.data.share import Share
+from layerwright.training.own_parts import own_part
+
 Batch = tuple[tuple[Tensor, ...], Tensor]
 
 
@@ -47,6 +50,10 @@ class GradientSteps:
         autocast: makes the context of a forward pass, or None.
         guard: whether to look for non-finite losses and gradients at each step.
         deferred: look at them one step later, so that an accelerator need not be waited for.
+        share: which rows of each batch this process takes, where several train together; the
+            network then averages gradients over them and has `begin_pass` (see `Replicas`).
+        num_batches: batches in an epoch; needed with a share.
+        any_process: says whether something holds in any process; for sharded weights.
     """
 
     def __init__(  # noqa: PLR0913 - the loop's whole surroundings, said once
@@ -65,6 +72,9 @@ class GradientSteps:
         autocast: Callable[[], AbstractContextManager[Any]] | None,
         guard: bool,
         deferred: bool,
+        share: Share | None = None,
+        num_batches: int | None = None,
+        any_process: Callable[[bool], bool] | None = None,
     ) -> None:
         self.network = network
         self.parameters = list(parameters)
@@ -79,6 +89,9 @@ class GradientSteps:
         self.autocast = autocast
         self.guard = guard
         self.deferred = deferred
+        self.share = share
+        self.num_batches = num_batches
+        self.any_process = any_process
         self.peak_lrs = [float(group["lr"]) for group in optimizer.param_groups]
         # The position in the run, which a checkpoint saves:
         self.step = 0  # optimizer steps done
@@ -110,19 +123,22 @@ class GradientSteps:
         """
         network, criterion, optimizer = self.network, self.criterion, self.optimizer
         parameters, accumulate, autocast = self.parameters, self.accumulate, self.autocast
+        share, plain = self.share, accumulate == 1 and self.share is None
         clock = time.monotonic
         due_time, due_step = due_at()
         for inputs, target in batches:
+            num_samples = len(target) if share is None else self._begin_pass(share)
             if autocast is None:
                 loss = criterion(network(*inputs), target)
             else:
                 with autocast():
                     loss = criterion(network(*inputs), target)
-            num_samples = len(target)
-            if accumulate == 1:
+            if plain:
                 loss.backward()
-            else:
+            elif share is None:
                 (loss * self._share(num_samples)).backward()
+            else:
+                self._backward_together(loss, num_samples, share.size)
             suspect = self._look(loss, num_samples)
             if suspect is not None:
                 self.failed_batch = None if self.deferred else (inputs, target)
@@ -173,6 +189,30 @@ class GradientSteps:
             parameter.grad = None
         self.step += 1
 
+    def _begin_pass(self, share: Share) -> int:
+        """Tell the network about its next pass; return how many samples of it count."""
+        size, batch = self.batch_size, self.batch
+        count = min(size, (self.num_samples or 0) - batch * size)
+        num_own = share.num_own(count, size)
+        last = (batch + 1) % self.accumulate == 0 or batch + 1 == self.num_batches
+        self.network.begin_pass(counts=num_own > 0, last=last)  # type: ignore[attr-defined]
+        return num_own
+
+    def _backward_together(self, loss: Tensor, num_samples: int, num_processes: int) -> None:
+        """Weigh this process's loss so that the average of the gradients is that of all samples.
+
+        A loss that is not finite makes the gradients NaN: then they are in every process, and all
+        stop at this step.
+        """
+        weight: float | Tensor = num_processes * self._share(num_samples)
+        if self.guard:
+            value = loss.detach() if self.deferred else loss.item()
+            weight = weight + (value - value)
+        if isinstance(weight, float) and weight == 1.0:
+            loss.backward()
+        else:
+            (loss * weight).backward()
+
     def _share(self, num_samples: int) -> float:
         """This forward pass's share of its step, so that the step's loss is one mean."""
         if self.num_samples is None:
@@ -197,14 +237,19 @@ class GradientSteps:
             return None
         for parameter in self.parameters:
             if parameter.grad is not None:
-                total += parameter.grad.sum().item()
-        if total - total == 0.0 or self._is_finite(loss):  # false for NaN and infinity
+                total += own_part(parameter.grad).sum().item()
+        finite = total - total == 0.0 or self._is_finite(loss)  # false for NaN and infinity
+        if self.any_process is not None:  # each looks at its part of the gradients
+            finite = not self.any_process(not finite)
+        if finite:
             return None
         return NonFiniteStep(self.step, self.epoch, self.batch)
 
     def _is_finite(self, loss: Tensor) -> bool:
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        values = [grad.coalesce().values() if grad.is_sparse else grad for grad in gradients]
+        values = [
+            grad.coalesce().values() if grad.is_sparse else own_part(grad) for grad in gradients
+        ]
         return all(bool(torch.isfinite(value).all()) for value in [loss, *values])
 
     def _look_later(self, loss: Tensor) -> NonFiniteStep | None:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from layerwright.data.interface import Batch, Batches
 from layerwright.data.seeding import generator
+from layerwright.data.share import Share
 from layerwright.errors import DataError
 from layerwright.layers.regularization.label_smoothing import smooth_targets
 from layerwright.layers.regularization.mixup import mixup
@@ -22,13 +23,23 @@ class MixedBatches(Batches):
         alpha: of the Beta distribution, above 0.
         num_classes: number of classes.
         seed: of the run.
+        share: which rows of each mixed batch are wanted; None wants all.
     """
 
-    def __init__(self, batches: Batches, alpha: float, *, num_classes: int, seed: int) -> None:
+    def __init__(
+        self,
+        batches: Batches,
+        alpha: float,
+        *,
+        num_classes: int,
+        seed: int,
+        share: Share | None = None,
+    ) -> None:
         self._batches = batches
         self._alpha = alpha
         self._num_classes = num_classes
         self._seed = seed
+        self._share = share
         self.batch_size = batches.batch_size
         self.num_samples = batches.num_samples
         self.num_batches = batches.num_batches
@@ -52,7 +63,10 @@ class MixedBatches(Batches):
                 shares = smooth_targets(target, self._num_classes, dtype=inputs[0].dtype)
                 draws = generator(self._seed, "mixup", epoch, number)
                 x, mixed = mixup(inputs[0], shares, self._alpha, generator=draws)
-                yield (x,), mixed
+                if self._share is None:
+                    yield (x,), mixed
+                else:  # a sample may be mixed with one of another process's rows
+                    yield self._share.of_batch(((x,), mixed), self.batch_size or len(x))
         finally:
             source.close()
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from layerwright.errors import CheckpointError
+from layerwright.training.own_parts import own_part, placed_like
 
 
 def capture(network: nn.Module) -> dict[str, Any]:
@@ -18,8 +19,9 @@ def capture(network: nn.Module) -> dict[str, Any]:
     state: dict[str, Any] = {}
     for name, value in _everything(network).items():
         if isinstance(value, Tensor):
-            storage = (value.data_ptr(), value.dtype, value.shape, value.stride())
-            if value.numel() == 0 or storage not in copies:
+            pointer = own_part(value).data_ptr()
+            storage = (pointer, value.dtype, value.shape, value.stride())
+            if not own_part(value).numel() or storage not in copies:
                 copies[storage] = value.detach().clone()
             state[name] = copies[storage]
         else:
@@ -50,7 +52,7 @@ def restore(network: nn.Module, state: Mapping[str, Any]) -> None:
                 "Fix: use the same network, with the same options, as the run did."
             )
     persistent = network.state_dict()
-    network.load_state_dict({name: state[name] for name in persistent})
+    network.load_state_dict({name: _placed(state[name], persistent[name]) for name in persistent})
     with torch.no_grad():
         for name, value in current.items():
             if name not in persistent:
@@ -64,8 +66,12 @@ def non_finite_names(network: nn.Module) -> list[str]:
         for name, value in _everything(network).items()
         if isinstance(value, Tensor)
         and (value.is_floating_point() or value.is_complex())
-        and not bool(torch.isfinite(value).all())
+        and not bool(torch.isfinite(own_part(value)).all())
     ]
+
+
+def _placed(value: Any, example: Any) -> Any:
+    return placed_like(value, example) if isinstance(value, Tensor) else value
 
 
 def _everything(network: nn.Module) -> dict[str, Any]:

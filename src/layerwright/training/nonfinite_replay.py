@@ -9,9 +9,10 @@ from itertools import islice
 from typing import Any
 
 from layerwright.training import network_state
-from layerwright.training.assembly import Assembly, non_finite_state, restore_state
+from layerwright.training.assembly import Assembly, non_finite_state
 from layerwright.training.gradient_steps import NonFiniteStep
 from layerwright.training.nonfinite import Cause, find_cause
+from layerwright.training.positions import restore_state
 
 
 def explain(
@@ -50,7 +51,19 @@ def explain(
         if cause is not None:
             break
     batches.close()
+    found = assembly.processes.gathered(cause)  # only who holds the sample meets it
+    cause = assembly.processes.agreed(lambda: next((c for c in found if c is not None), None))
     return _describe(assembly, failure, cause)
+
+
+def without_look(assembly: Assembly, weights: str | None) -> str:
+    """Say what became non-finite where no process holds whole layers to look into."""
+    step = assembly.steps.step + 1
+    return (
+        f"training stopped at step {step}: {weights or 'the loss or a gradient'} is not finite. "
+        "Fix: lower --lr, clip gradients with --clip-norm, or find the layer by training up to "
+        "there without --shard."
+    )
 
 
 def _instrumented(assembly: Assembly, inputs: Any, target: Any) -> Cause | None:
@@ -78,6 +91,8 @@ def _explain_weights(assembly: Assembly, name: str | None) -> str:
 
     def still_finite() -> bool:
         found.extend(non_finite_state(assembly))
+        if assembly.processes.any(bool(found)) and not found:
+            found.append("a buffer of another process")
         return not found
 
     while not found and steps.epoch < assembly.recipe.epochs:

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from layerwright.data.interface import Batches
+from layerwright.data.share import Share
 from layerwright.data.splits import Data
 from layerwright.errors import OptionError
 from layerwright.training.losses import Loss, cross_entropy
@@ -39,8 +40,17 @@ def training_objective(recipe: Recipe, loss: Loss, network: nn.Module) -> Object
     return objective
 
 
-def training_batches(recipe: Recipe, batches: Batches, loss: Loss, data: Data) -> Batches:
+def training_batches(
+    recipe: Recipe, batches: Batches, loss: Loss, data: Data, share: Share | None = None
+) -> Batches:
     """Return the batches as training takes them, mixed where a recipe asks for it.
+
+    Args:
+        recipe: `mixup` mixes.
+        batches: those of the training split; whole ones where they are mixed.
+        loss: must take distributions over the classes where they are mixed.
+        data: tells the number of classes.
+        share: which rows of each mixed batch are wanted; None wants all.
 
     Raises:
         OptionError: `mixup` does not apply to the loss, or the number of classes is unknown.
@@ -53,7 +63,9 @@ def training_batches(recipe: Recipe, batches: Batches, loss: Loss, data: Data) -
             f"mixup expected data whose targets are classes, and {data.name!r} does not tell how "
             "many there are. Fix: leave mixup out, or give the data as tensors with int64 classes."
         )
-    return MixedBatches(batches, recipe.mixup, num_classes=data.num_classes, seed=recipe.seed)
+    return MixedBatches(
+        batches, recipe.mixup, num_classes=data.num_classes, seed=recipe.seed, share=share
+    )
 
 
 class _Penalised:

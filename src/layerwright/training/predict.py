@@ -83,7 +83,7 @@ def predict(
     """
     trained = trained_network(run, network)
     where = resolve_device(device)
-    tensors = _tensors(inputs, trained)
+    tensors = input_tensors(inputs, trained)
     module = trained.network.to(where)
     chunks = zip(*(tensor.split(batch_size) for tensor in tensors), strict=True)
     with evaluation_mode(module), torch.no_grad(), random_state.preserved():
@@ -91,7 +91,13 @@ def predict(
     return _interpret(_joined(outputs), trained)
 
 
-def _tensors(inputs: Any, trained: TrainedNetwork) -> list[Tensor]:
+def input_tensors(inputs: Any, trained: TrainedNetwork) -> list[Tensor]:
+    """Return what the network is called with for samples, files or texts.
+
+    Raises:
+        DataError: a file is missing or cannot be read.
+        ShapeError: the samples do not have the shape that the network was trained on.
+    """
     facts = trained.facts
     if trained.vocabulary is not None and _are_files(inputs):
         return _tokens(read_texts(inputs), trained.vocabulary)

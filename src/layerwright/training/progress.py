@@ -1,7 +1,8 @@
 """What a person sees while a network trains: one live line, one permanent row an epoch."""
 
 import time
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TextIO
 
 from rich.console import Console
 
@@ -18,10 +19,18 @@ class Progress:
         console: where to write, or None.
         epochs: epochs of the whole run.
         batches_per_epoch: None when unknown.
+        log: a file that gets the permanent lines too, each with its time; None for none.
     """
 
-    def __init__(self, console: Console | None, epochs: int, batches_per_epoch: int | None) -> None:
+    def __init__(
+        self,
+        console: Console | None,
+        epochs: int,
+        batches_per_epoch: int | None,
+        log: TextIO | None = None,
+    ) -> None:
         self._console = console
+        self._log = log
         self._epochs = epochs
         self._batches_per_epoch = batches_per_epoch
         self._live = console is not None and console.is_terminal
@@ -40,6 +49,8 @@ class Progress:
         if self._console is not None:
             self._clear()
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        if self._log is not None:
+            self._log.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}\n")
 
     def start_epoch(self, batch: int) -> None:
         """Start the clock of an epoch, which may begin in its middle."""
@@ -70,7 +81,7 @@ class Progress:
 
     def row(self, row: dict[str, Any], seconds: float, *, is_best: bool) -> None:
         """Write the permanent row of a finished epoch."""
-        if self._console is None:
+        if self._console is None and self._log is None:
             return
         cells = {
             "epoch": f"{row['epoch']}/{self._epochs}",
@@ -87,6 +98,22 @@ class Progress:
             self.say("  ".join(f"{name:>8}" for name in cells))
         line = "  ".join(f"{cell:>{max(len(name), 8)}}" for name, cell in cells.items())  # 77 wide
         self.say(line + ("  *" if is_best else ""))
+
+    def outcome(
+        self,
+        monitor: tuple[str, bool],
+        headline: str,
+        best: dict[str, Any] | None,
+        test: dict[str, Any] | None,
+    ) -> None:
+        """Say the best epoch by `monitor` and the values on the test split, `headline` last."""
+        if best is not None:
+            name = monitor[0]
+            value = format_value(name, best["validation"][name])
+            self.say(f"best epoch {best['epoch']} (validation {name} {value})")
+        numbers = {k: v for k, v in (test or {}).items() if isinstance(v, float)}
+        for key in sorted(numbers, key=lambda key: key == headline):
+            self.say(f"test {key} {format_value(key, numbers[key])}")
 
     def _clear(self) -> None:
         if self._width_shown and self._console is not None:

@@ -61,11 +61,18 @@ class Recipe:
         monitor: the validation metric that selects the best checkpoint; None takes the first.
         precision: "float32", or "bfloat16" for autocast.
         compile: run the network through `torch.compile`.
+        sync_batch_norm: where several processes train together, batch norm takes its statistics
+            over the whole batch, as one process does; otherwise each over its own part.
+        shard: where several processes train together, each keeps a part of the weights, gradients
+            and optimizer state (FSDP2) in place of a copy.
         device: "auto", "cpu", "cuda", "cuda:1", "mps", ...
         seed: decides initial weights, data order, dropout and augmentation.
         checkpoint_every: "30s" or "200steps", within epochs too.
         nan_guard: stop before a non-finite loss or gradient reaches the weights.
         tensorboard: write TensorBoard events into the run folder.
+        watch: record what passes each layer, forward and backward, and how far each step moves
+            its weights, and say which layer is the first that dies or explodes.
+        watch_every: the steps between two records; None makes about 100 in the run.
 
     Raises:
         OptionError: a value is impossible; the message says what is possible.
@@ -103,17 +110,21 @@ class Recipe:
     monitor: str | None = None
     precision: str = "float32"
     compile: bool = False
+    sync_batch_norm: bool = True
+    shard: bool = False
     device: str = "auto"
     seed: int = 0
     checkpoint_every: str = "30s"
     nan_guard: bool = True
     tensorboard: bool = False
+    watch: bool = False
+    watch_every: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse impossible values here, so that every way to a run refuses them alike."""
         for name in ("epochs", "batch_size", "accumulate"):
             _require(name, getattr(self, name), getattr(self, name) >= 1, "a whole number from 1")
-        for name in ("image_size", "limit", "patience"):
+        for name in ("image_size", "limit", "patience", "watch_every"):
             value = getattr(self, name)
             _require(name, value, value is None or value >= 1, "a whole number from 1, or None")
         _require("workers", self.workers, self.workers >= 0, "a whole number from 0")
@@ -133,6 +144,13 @@ class Recipe:
         _require("clip_norm", clip, clip is None or clip > 0, "a positive number, or None")
         _require("precision", self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS))
         checkpoint_interval(self.checkpoint_every)
+        if self.watch and self.compile:
+            raise OptionError(
+                "watch expected a network that runs layer by layer, and a compiled one does not. "
+                "Fix: leave compile out, or watch."
+            )
+        if self.watch_every is not None and not self.watch:
+            raise OptionError("watch_every expected watch with it. Fix: watch=True, or --watch.")
 
     def changed(self, **options: Any) -> "Recipe":
         """Return a copy with some options changed.

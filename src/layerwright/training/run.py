@@ -28,6 +28,7 @@ class Run:
         vocabulary: what the tokens of texts mean; None for other data.
         started_from: what came of `start_from`: its source, and the names of what was loaded,
             other_shape, missing and unused; None without it.
+        watched: what passed each layer at some steps, as in watch.jsonl; None without `watch`.
     """
 
     network: nn.Module
@@ -42,3 +43,4 @@ class Run:
     data_facts: dict[str, Any]
     vocabulary: Vocabulary | None = None
     started_from: dict[str, Any] | None = None
+    watched: list[dict[str, Any]] | None = None

@@ -24,12 +24,13 @@ def describe_run(assembly: Assembly) -> dict[str, Any]:
     return {
         "recipe": {item.name: _plain(getattr(recipe, item.name)) for item in fields(recipe)},
         "resolved": {
-            "network": type(assembly.network).__name__,
+            "network": assembly.network_name,
             "loss": assembly.loss.name,
             "metrics": [metric.name for metric in assembly.metrics],
             "monitor": assembly.monitor[0],
             "device": str(assembly.steps.parameters[0].device),
             "threads": torch.get_num_threads(),
+            "processes": assembly.processes.size,
         },
         "data": data_facts(data),
         "first_batch": first_batch_digest(assembly),
@@ -75,7 +76,7 @@ def recipe_from(config: Mapping[str, Any], run_dir: Path, given: Mapping[str, An
         if own is not None and name not in given:
             raise OptionError(
                 f"the run in {run_dir} used your own {name} ({own}), and nothing in a run folder "
-                f"is imported. Fix: name it again, {_how_to_name(name, run_dir)}."
+                f"is imported. Fix: name it again, {_how_to_name(name)}."
             )
         options[name] = given.get(name, _tuples(value))
     return Recipe(**options)
@@ -111,7 +112,7 @@ def first_batch_digest(assembly: Assembly) -> str | None:
     """Hash the first training batch; None where taking it would use it up."""
     if assembly.data.unreplayable is not None:
         return None
-    batches = assembly.train_batches.epoch(0)
+    batches = assembly.first_batches().epoch(0)
     inputs, target = next(batches)
     batches.close()
     digest = hashlib.sha256()
@@ -148,8 +149,8 @@ def _tuples(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _how_to_name(name: str, run_dir: Path) -> str:
-    if name == "network":
-        return f"for example: layerwright resume {run_dir} file.py:Net"
+def _how_to_name(name: str) -> str:
     option = "metric" if name == "metrics" else name
-    return f"with --{option} file.py:name, or {name}=... in Python"
+    return (
+        f"with --{option} file.py:{'Net' if name == 'network' else 'name'}, or {name}=... in Python"
+    )

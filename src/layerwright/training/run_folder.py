@@ -5,7 +5,10 @@
     vocabulary.safetensors   what tokens mean, where the run learned from texts
     metrics.jsonl      one row an epoch, and one for the test split; the same bits after a resume
     timing.jsonl       seconds of each epoch, apart because no two runs agree on them
+    watch.jsonl        where asked for: what passed each layer at some steps, see training.run_watch
+    watch.png          the same as a heat map
     checkpoints/       see layerwright.training.checkpoints
+    logs/              what each of several processes said, rank-0.log and so on
     run.lock           held by the process that trains into the folder
 
 Everything in it is data: no file of a run folder is ever imported or executed.
@@ -15,7 +18,8 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +29,7 @@ from filelock import FileLock, Timeout
 from layerwright import __version__
 from layerwright.data.vocabulary import Vocabulary
 from layerwright.data.vocabulary_file import save_vocabulary
-from layerwright.errors import RunFolderError
+from layerwright.errors import CheckpointError, RunFolderError
 from layerwright.training.checkpoints import Checkpoints
 
 FORMAT = 1
@@ -96,20 +100,52 @@ class RunFolder:
         return cls(path)
 
     def write_rows(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Replace a .jsonl file: after a resume, rows beyond the checkpoint must go."""
+        """Replace a .jsonl file: after a resume, rows beyond the checkpoint must go.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
         path = self.path / name
         aside = path.with_suffix(".jsonl.tmp")
-        aside.write_text("".join(_line(row) for row in rows))
-        aside.replace(path)
+        with writable():
+            aside.write_text("".join(_line(row) for row in rows))
+            aside.replace(path)
 
     def append_row(self, name: str, row: Mapping[str, Any]) -> None:
-        """Append one row to a .jsonl file."""
-        with (self.path / name).open("a") as file:
+        """Append one row to a .jsonl file.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        with writable(), (self.path / name).open("a") as file:
             file.write(_line(row))
+
+    def read_rows(self, name: str) -> list[dict[str, Any]]:
+        """Read a .jsonl file as far as it is intact: a kill may have cut its last line."""
+        rows: list[dict[str, Any]] = []
+        with suppress(OSError, ValueError):  # what came before the damage has been added
+            rows.extend(map(json.loads, (self.path / name).read_text().splitlines()))
+        return rows
 
     def close(self) -> None:
         """Let other processes have the folder."""
         self._lock.release()
+
+
+@contextmanager
+def writable() -> Iterator[None]:
+    """Word what goes wrong when a row is written.
+
+    Raises:
+        CheckpointError: the disk is full, and the like.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            f"a row could not be written to the run folder: {error}. "
+            "Fix: free disk space, then resume the run."
+        ) from error
 
 
 def read_config(path: Path) -> dict[str, Any]:

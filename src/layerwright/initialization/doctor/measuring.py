@@ -19,8 +19,9 @@ from layerwright.initialization.doctor.magnitudes import (
     rms,
 )
 from layerwright.initialization.doctor.signals import LayerSignal, NetworkSignal
-from layerwright.initialization.doctor.watching import Pass, Row, final_rows, projected, watch
+from layerwright.initialization.doctor.watching import Call, Pass, watch
 from layerwright.initialization.examples import ExampleInputs
+from layerwright.initialization.signal.watching import Row, final_rows, projected
 from layerwright.initialization.undisturbed import undisturbed
 from layerwright.random_numbers import seed_all_devices
 
@@ -174,7 +175,7 @@ def _signal(first: Pass, second: Pass, input_change: float | None, seed: int) ->
     )
 
 
-def _row(row: Row, other: Row | None) -> LayerSignal:
+def _row(row: Row[Call], other: Row[Call] | None) -> LayerSignal:
     outputs = [call.output for call in row.calls]
     scale = rms(outputs)
     pairs = [
@@ -213,7 +214,7 @@ def _gradients(first: Pass, seed: int) -> tuple[dict[str, float], dict[str, list
     if loss is None:
         return {}, {}
     rows = list(first.rows.values())
-    at = [(row.name, call.edge) for row in rows for call in row.calls if call.edge is not None]
+    at = [(row.name, edge) for row in rows for edge in row.edges]
     of = [
         (row.name, weight)
         for row in rows

@@ -11,7 +11,7 @@ from layerwright.contract.finding import Finding
 from layerwright.contract.gradients import projection
 from layerwright.contract.probe import Attempt, Probe
 from layerwright.contract.rule import rule
-from layerwright.contract.source import Place, is_users, place_of_attribute
+from layerwright.contract.source import place_of_parameter
 from layerwright.contract.torch_compat.process_group import process_group_of_one
 from layerwright.contract.trees import Inputs
 from layerwright.random_numbers import seed_all
@@ -83,7 +83,7 @@ def ddp_step_fails(probe: Probe) -> Iterator[Finding]:
     A layer whose parameters are all used sooner or later, as experts are, is not reported, nor is
     one in which a parameter gets no gradient in some steps only, or one whose forward might use it
     with another value of an argument that is left out, a word, a flag or a whole number. There is
-    one process: what processes do to each other is not seen.
+    one process: what processes do to each other is seen with `--ranks 2`, by DST003 and DST004.
 
     ## References
     - https://github.com/pytorch/pytorch/issues/43259: parameters that were not used in the loss
@@ -103,14 +103,14 @@ def ddp_step_fails(probe: Probe) -> Iterator[Finding]:
         probe.skip(f"{unused[0]} may belong to the argument {name}, with another value")
     if unused:
         where = f"{unused[0]}" + (f" (and {len(unused) - 1} more)" if len(unused) > 1 else "")
-        place = _place_of(probe, unused[0])
+        place = place_of_parameter(probe.subject.layer, unused[0])
         why = "gets no gradient"
     elif "Expected to have finished reduction" in wrapped.raised.words:
         rebound = _rebound(probe)
         if not rebound:
             probe.skip("some parameters get no gradient in some steps only")
         where = rebound[0]
-        place = _place_of(probe, rebound[0])
+        place = place_of_parameter(probe.subject.layer, rebound[0])
         why = "is another Parameter after forward than before"
     else:
         why = "works without DistributedDataParallel"
@@ -145,17 +145,6 @@ def _chooses(probe: Probe) -> str:
         ),
         "",
     )
-
-
-def _place_of(probe: Probe, name: str) -> Place:
-    """Return the user's line that makes a parameter, or the module that it belongs to."""
-    parts = name.split(".")
-    for depth in range(len(parts) - 1, -1, -1):
-        owner = probe.subject.layer.get_submodule(".".join(parts[:depth]))
-        place = place_of_attribute(owner, parts[depth])
-        if place.file is not None and is_users(place.file):
-            return place
-    return probe.place()
 
 
 def _wrapped_steps(probe: Probe) -> None:

@@ -14,7 +14,7 @@ from layerwright.contract.finding import Finding
 from layerwright.contract.gradients import projection
 from layerwright.contract.probe import Probe, detached
 from layerwright.contract.rule import LayerRaised, Skip, rule
-from layerwright.contract.source import Place, is_users, place_of_attribute
+from layerwright.contract.source import Place, is_users, place_of_parameter
 from layerwright.contract.torch_compat.process_group import sharding_of_one
 from layerwright.contract.trees import named_tensors
 
@@ -229,11 +229,9 @@ def _unfit(layer: nn.Module) -> tuple[str, str] | None:
 
 def _place_of(probe: Probe, where: str, raised: LayerRaised | None) -> Place:
     """Return the user's line that makes a parameter or raised, or else the layer's class."""
-    path, _, attribute = where.rpartition(".")
-    layer = probe.subject.layer
-    if where in dict(layer.named_parameters()):
-        place = place_of_attribute(layer.get_submodule(path), attribute)
-        if place.file is not None and is_users(place.file):
+    if where in dict(probe.subject.layer.named_parameters()):
+        place = place_of_parameter(probe.subject.layer, where)
+        if place != probe.place():
             return place
     if raised is not None and raised.place.file is not None and is_users(raised.place.file):
         return raised.place

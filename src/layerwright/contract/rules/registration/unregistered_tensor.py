@@ -22,7 +22,7 @@ from layerwright.contract.trees import dtype_name, is_float
     promise="a tensor that forward computes with moves with the layer",
     family="registration",
     needs=("forward",),
-    explains=("SER004", "SER006", "DEV001", "DEV003", "DTY001", "DTY002"),
+    explains=("SER004", "SER006", "DEV001", "DEV003", "DTY001", "DTY002", "DST004"),
     since="0.1",
 )
 def unregistered_tensor(probe: Probe) -> Iterator[Finding]:

@@ -23,7 +23,7 @@ from layerwright.contract.source import Place, place_of_attribute
     family="serialization",
     needs=("forward", "deterministic"),
     excused_by=("stateful",),
-    explains=("SER006",),
+    explains=("SER006", "DST004"),
     since="0.1",
 )
 def state_dict_incomplete(probe: Probe) -> Iterator[Finding]:

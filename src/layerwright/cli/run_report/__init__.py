@@ -1,0 +1,1 @@
+"""What `layerwright report` gathers from a run before the page is rendered."""

@@ -1,0 +1,1 @@
+"""Export: a network as a file that is known to compute the same, and answers from such files."""

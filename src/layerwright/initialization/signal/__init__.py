@@ -1,0 +1,1 @@
+"""What passes through a network: its layers and activations, seen by hooks."""

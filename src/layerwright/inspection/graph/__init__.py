@@ -1,0 +1,1 @@
+"""Draw a network: modules as nested boxes, tensors as edges."""
