@@ -204,6 +204,16 @@ def test_what_a_file_cannot_answer_is_said(tmp_path, images):
         predict_files(path, [tmp_path / "no.npy"])
 
 
+@pytest.mark.parametrize("name", ["nowhere.onnx", "nowhere.pt2"])
+def test_a_wrong_path_is_wrong_usage(name, tmp_path, capsys):
+    """It is said before anything is imported for it."""
+    assert main(["predict", str(tmp_path / name), "digit.png"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path / name} expected a file that layerwright export wrote, and there is "
+        "none. Fix: check the path.\n"
+    )
+
+
 def test_what_travels_is_what_the_run_knows(run):
     """Names of classes, scaling, shape and task; no path."""
     facts = subject_of(run).facts

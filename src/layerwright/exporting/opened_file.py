@@ -41,9 +41,9 @@ def open_exported(path: str | Path) -> OpenedFile:
     """Open a .onnx or .pt2 file; nothing in it is executed but its operators.
 
     Raises:
-        ExportError: the file is missing, damaged, would run code, or holds weights alone.
+        ExportError: the file is damaged, would run code, or holds weights alone.
         MissingExtraError: onnxruntime is not installed.
-        OptionError: the suffix is another one.
+        OptionError: there is no such file, or its suffix is another one.
     """
     path = Path(path)
     suffix = check_content(path)

@@ -32,12 +32,15 @@ def check_content(path: Path) -> str:
     """Refuse a file that is not what its suffix says; return the suffix.
 
     Raises:
-        ExportError: it is missing, a pickle, or something else.
-        OptionError: the suffix is none that layerwright writes.
+        ExportError: it is a pickle, or something else.
+        OptionError: there is no such file, or its suffix is none that layerwright writes.
     """
     suffix = format_of(path)
     if not path.is_file():
-        raise ExportError(f"{path} expected an exported file, and is none. Fix: check the path.")
+        raise OptionError(
+            f"{path} expected a file that layerwright export wrote, and there is none. "
+            "Fix: check the path."
+        )
     with path.open("rb") as file:
         start = file.read(_SIZE_OF_HEADER + 1)
     if start[:1] == _PICKLE and suffix != ".safetensors":
