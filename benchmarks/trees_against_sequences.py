@@ -91,7 +91,7 @@ def main() -> int:
         *(measured(name, arguments.seeds, arguments.epochs, console) for name in NETWORKS),
         always_the_same(),
     ]
-    table = Table(title=f"values of expressions, {torch.get_num_threads()} threads")
+    table = Table(title=f"values of expressions, medians, {torch.get_num_threads()} threads")
     for column in ("network", "parameters", "epochs", "seconds", "test", "range", "larger"):
         table.add_column(column, justify="left" if column == "network" else "right")
     for result in results:
