@@ -135,17 +135,17 @@ def main() -> int:
     aims = {job.name: job for job in JOBS}
     for result in results:
         scores = [100 * value for value in result.accuracies]
-        metric, mean = aims[result.name].metric, aims[result.name].mean
-        aim = f"{100 * mean:.1f} %: {'reached' if result.reached else 'MISSED'}"
+        aim = aims[result.name]
+        outcome = f"{100 * aim.mean:.1f} %: {'reached' if result.reached else 'MISSED'}"
         table.add_row(
-            f"{result.name}{f', {metric}' if metric != 'accuracy' else ''}",
+            f"{result.name}{f', {aim.metric}' if aim.metric != 'accuracy' else ''}",
             f"{result.parameters:,}",
             str(result.epochs),
             f"{statistics.median(result.seconds):.0f}",
             f"{statistics.mean(scores):.2f} %",
             f"{min(scores):.2f} %",
             f"{max(scores):.2f} %",
-            aim if mean else "none",
+            outcome if aim.mean else "none",
         )
     console.print(table)
     if arguments.json:

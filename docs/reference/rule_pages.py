@@ -9,6 +9,7 @@ from layerwright.contract.rule import Rule
 from layerwright.errors import OptionError
 
 _RULE = re.compile(r"\b[A-Z]{3}\d{3}\b")
+_INDEX_HEAD = ("| rule | promise | severity | runs with |", "| - | - | - | - |")
 
 
 def rule_pages() -> dict[str, str]:
@@ -67,12 +68,7 @@ def index_in_markdown(rules: dict[str, Rule]) -> str:
     """Return the list of all rules, by family."""
     lines = ["# Rules", ""]
     for family, members in groupby(rules.values(), key=lambda rule: rule.family):
-        lines += [
-            f"## {family}",
-            "",
-            "| rule | promise | severity | runs with |",
-            "| - | - | - | - |",
-        ]
+        lines += [f"## {family}", "", *_INDEX_HEAD]
         lines += [
             f"| [{rule.id} {rule.name}]({rule.id}.md) | {rule.promise} | {rule.severity} "
             f"| {rule.runs_with or 'every check'}"

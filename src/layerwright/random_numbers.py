@@ -1,4 +1,4 @@
-"""The process's global random numbers: those of torch on the CPU, numpy and Python."""
+"""The process's global random numbers: those of torch, numpy and Python."""
 
 import random
 from collections.abc import Iterable, Iterator

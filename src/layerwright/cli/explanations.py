@@ -23,9 +23,8 @@ def read_method(explain: tuple[str, ...] | None) -> tuple[str | None, list[Path]
     """
     if explain is None:
         return None, []
-    from layerwright.inspection.explain_methods import (
-        METHODS,  # torch, which .onnx files do not need
-    )
+    # It imports torch, which .onnx files do not need.
+    from layerwright.inspection.explain_methods import METHODS
 
     if explain and explain[0] in METHODS:
         return explain[0], [Path(item) for item in explain[1:]]

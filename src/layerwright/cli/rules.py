@@ -28,8 +28,11 @@ def rules(
     for family, members in groupby(found, key=lambda item: item.family):
         print(family)
         for item in members:
-            marks = [item.severity, *([f"with {item.runs_with}"] if item.runs_with else [])]
-            marks += [item.status] * (item.status != "stable")
+            marks: list[str] = [item.severity]
+            if item.runs_with:
+                marks.append(f"with {item.runs_with}")
+            if item.status != "stable":
+                marks.append(item.status)
             print(f"  {item.id} {item.name} ({', '.join(marks)})\n      {item.promise}")
     stable = sum(item.status == "stable" for item in found)
     print(f"{len(found)} rules, {stable} of them stable")
